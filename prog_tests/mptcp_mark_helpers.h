@@ -1,0 +1,373 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * What the mptcp_mark tests share: a client and a server namespace with links
+ * and endpoints between them, an MPTCP connection over these, and the readings
+ * of the marks of its subflows by witnesses that know nothing of each other.
+ */
+#ifndef __MPTCP_MARK_HELPERS_H__
+#define __MPTCP_MARK_HELPERS_H__
+
+#include <test_progs.h>
+#include "cgroup_helpers.h"
+#include "network_helpers.h"
+#include "progs/mptcp_mark.h"
+#include "mptcp_mark.skel.h"
+
+#ifndef IPPROTO_MPTCP
+#define IPPROTO_MPTCP	262
+#endif
+
+#define MARK_CGROUP	"/mptcp_mark"
+#define MARK_TIMEOUT_MS	5000
+#define MARK_MAX	65		/* subflows: the initial one and the limit of joins */
+
+/* include/uapi/linux/mptcp.h: not in every libc's headers yet */
+#ifndef MPTCP_FULL_INFO
+#define MPTCP_FULL_INFO	4
+#endif
+
+struct mark_subflow_info {		/* struct mptcp_subflow_info */
+	__u32 id;
+	struct sockaddr_storage local __aligned(8);
+	struct sockaddr_storage remote __aligned(8);
+};
+
+struct mark_full_info {			/* struct mptcp_full_info, mptcp_info left out */
+	__u32 size_tcpinfo_kernel;
+	__u32 size_tcpinfo_user;
+	__u32 size_sfinfo_kernel;
+	__u32 size_sfinfo_user;
+	__u32 num_subflows;
+	__u32 size_arrays_user;
+	__aligned_u64 subflow_info;
+	__aligned_u64 tcp_info;
+};
+
+/* The table of the live subflows of a socket, with room for all of them */
+struct mark_table {
+	struct mptcp_mark_table hdr;
+	struct mptcp_mark_entry entry[MARK_MAX];
+};
+
+struct mark_env {
+	char client[32], server[32];	/* namespaces */
+	struct netns_obj *client_ns, *server_ns;
+	struct mptcp_mark *skel;
+	int cgroup_fd;
+};
+
+struct mark_conn {
+	int listen_fd, client_fd, server_fd;
+};
+
+static inline __u64 mark_now_ms(void)
+{
+	return get_time_ns() / 1000000;
+}
+
+/*
+ * Links 1 to n: link i has 10.0.i.1 and dead:beef:i::1 at the client, .2 and
+ * ::2 at the server. What the client sends from an address leaves by its link.
+ */
+static inline int mark_links(struct mark_env *env, int n)
+{
+	SYS(fail, "for i in $(seq %d); do\n"
+		  "echo link add eth$i type veth peer name eth$i netns %s;"
+		  "echo link set eth$i up;"
+		  "echo addr add 10.0.$i.1/24 dev eth$i;"
+		  "echo addr add dead:beef:$i::1/64 dev eth$i nodad;"
+		  "done | ip -n %s -batch -", n, env->server, env->client);
+	SYS(fail, "for i in $(seq %d); do\n"
+		  "echo link set eth$i up;"
+		  "echo addr add 10.0.$i.2/24 dev eth$i;"
+		  "echo addr add dead:beef:$i::2/64 dev eth$i nodad;"
+		  "done | ip -n %s -batch -", n, env->server);
+	SYS(fail, "for i in $(seq %d); do\n"
+		  "echo rule add from 10.0.$i.1 table 10$i;"
+		  "echo route add default via 10.0.$i.2 table 10$i;"
+		  "done | ip -n %s -batch -", n, env->client);
+	SYS(fail, "for i in $(seq %d); do\n"
+		  "echo rule add from dead:beef:$i::1 table 10$i;"
+		  "echo route add default via dead:beef:$i::2 table 10$i;"
+		  "done | ip -6 -n %s -batch -", n, env->client);
+	return 0;
+fail:
+	return -1;
+}
+
+/* nft counts the packets of the client per source and mark of the socket */
+static inline int mark_nft(struct mark_env *env)
+{
+	SYS(fail, "ip netns exec %s nft '\n"
+		  "add table inet flows\n"
+		  "add set inet flows v4 { typeof ip saddr . tcp sport . socket mark\n"
+		  "	size 65535; flags dynamic; }\n"
+		  "add set inet flows v6 { typeof ip6 saddr . tcp sport . socket mark\n"
+		  "	size 65535; flags dynamic; }\n"
+		  "add chain inet flows out { type filter hook output priority filter; }\n"
+		  "add rule inet flows out update @v4 { ip saddr . tcp sport . socket mark counter }\n"
+		  "add rule inet flows out update @v6 { ip6 saddr . tcp sport . socket mark counter }'",
+	    env->client);
+	return 0;
+fail:
+	return -1;
+}
+
+static inline void mark_env_close(struct mark_env *env)
+{
+	netns_free(env->client_ns);
+	netns_free(env->server_ns);
+	mptcp_mark__destroy(env->skel);
+	if (env->cgroup_fd >= 0)
+		close(env->cgroup_fd);
+}
+
+/* The program, attached to a cgroup that this process is in, and the network */
+static inline int mark_env_open(struct mark_env *env, int links)
+{
+	*env = (struct mark_env){ .client = "mark_c_", .server = "mark_s_" };
+
+	/* Of this process alone: test_progs -j runs tests in parallel */
+	snprintf(env->client, sizeof(env->client), "mark_c_%d", getpid());
+	snprintf(env->server, sizeof(env->server), "mark_s_%d", getpid());
+
+	env->cgroup_fd = test__join_cgroup(MARK_CGROUP);
+	if (!ASSERT_OK_FD(env->cgroup_fd, "join cgroup"))
+		return -1;
+
+	env->skel = mptcp_mark__open_and_load();
+	if (!ASSERT_OK_PTR(env->skel, "load mptcp_mark"))
+		goto fail;
+
+	env->skel->links.mptcp_mark =
+		bpf_program__attach_cgroup(env->skel->progs.mptcp_mark, env->cgroup_fd);
+	if (!ASSERT_OK_PTR(env->skel->links.mptcp_mark, "attach mptcp_mark"))
+		goto fail;
+
+	env->skel->links.mptcp_mark_table =
+		bpf_program__attach_cgroup(env->skel->progs.mptcp_mark_table, env->cgroup_fd);
+	if (!ASSERT_OK_PTR(env->skel->links.mptcp_mark_table, "attach mptcp_mark_table"))
+		goto fail;
+
+	env->client_ns = netns_new(env->client, false);
+	if (!ASSERT_OK_PTR(env->client_ns, "client namespace"))
+		goto fail;
+	env->server_ns = netns_new(env->server, false);
+	if (!ASSERT_OK_PTR(env->server_ns, "server namespace"))
+		goto fail;
+
+	if (mark_links(env, links) || mark_nft(env))
+		goto fail;
+	return 0;
+fail:
+	mark_env_close(env);
+	return -1;
+}
+
+/* As many joins as endpoints at the client, from link 2 on */
+static inline int mark_endpoints(struct mark_env *env, int family, int n)
+{
+	SYS(fail, "ip -n %s mptcp limits set subflows %d", env->server, n);
+	SYS(fail, "ip -n %s mptcp limits set subflows %d", env->client, n);
+	SYS(fail, "for i in $(seq 2 %d); do\n"
+		  "echo mptcp endpoint add %s subflow;"
+		  "done | ip -n %s -batch -", n + 1,
+		  family == AF_INET ? "10.0.$i.1" : "dead:beef:$i::1", env->client);
+	return 0;
+fail:
+	return -1;
+}
+
+static inline void mark_disconnect(struct mark_conn *c)
+{
+	if (c->client_fd >= 0)
+		close(c->client_fd);
+	if (c->server_fd >= 0)
+		close(c->server_fd);
+	if (c->listen_fd >= 0)
+		close(c->listen_fd);
+}
+
+static inline int mark_full_info(int fd, struct mark_subflow_info *sub, __u64 *tcp)
+{
+	struct mark_full_info info = {
+		.size_tcpinfo_user = sizeof(*tcp),
+		.size_sfinfo_user = sizeof(*sub),
+		.size_arrays_user = MARK_MAX,
+		.subflow_info = ptr_to_u64(sub),
+		.tcp_info = ptr_to_u64(tcp),
+	};
+	socklen_t len = sizeof(info);
+
+	if (getsockopt(fd, SOL_MPTCP, MPTCP_FULL_INFO, &info, &len))
+		return -errno;
+	return info.num_subflows;
+}
+
+/* Until n subflows, and no more, are established: returns 0, or -1 */
+static inline int mark_wait_subflows(int fd, int n)
+{
+	struct mark_subflow_info sub[MARK_MAX];
+	__u64 tcp[MARK_MAX], deadline = mark_now_ms() + MARK_TIMEOUT_MS;
+	int i, total, established;
+
+	do {
+		total = mark_full_info(fd, sub, tcp);
+		for (i = 0, established = 0; i < total; i++)
+			/* tcpi_state is the first byte of struct tcp_info */
+			established += *(__u8 *)&tcp[i] == TCP_ESTABLISHED;
+		if (total == n && established == n)
+			return 0;
+		usleep(1000);
+	} while (mark_now_ms() < deadline);
+
+	ASSERT_EQ(total, n, "subflows");
+	ASSERT_EQ(established, n, "subflows established");
+	return -1;
+}
+
+/* A connection from client to server address 1, after data in one direction */
+static inline int mark_connect(struct mark_env *env, int family, struct mark_conn *c)
+{
+	const char *addr = family == AF_INET ? "10.0.1.2" : "dead:beef:1::2";
+	struct network_helper_opts opts = {
+		.timeout_ms = MARK_TIMEOUT_MS,
+		.proto = IPPROTO_MPTCP,
+	};
+	struct nstoken *ns;
+	char byte = 'm';
+
+	*c = (struct mark_conn){ -1, -1, -1 };
+
+	/* Listening from the root cgroup: the client's side alone is marked */
+	ns = open_netns(env->server);
+	if (!ASSERT_OK_PTR(ns, "enter server namespace"))
+		return -1;
+	if (ASSERT_OK(join_root_cgroup(), "leave cgroup"))
+		c->listen_fd = start_server_str(family, SOCK_STREAM, addr, 0, &opts);
+	close_netns(ns);
+	if (!ASSERT_OK(join_cgroup(MARK_CGROUP), "rejoin cgroup") ||
+	    !ASSERT_OK_FD(c->listen_fd, "listen"))
+		goto fail;
+
+	ns = open_netns(env->client);
+	if (!ASSERT_OK_PTR(ns, "enter client namespace"))
+		goto fail;
+	c->client_fd = connect_to_fd(c->listen_fd, MARK_TIMEOUT_MS);
+	close_netns(ns);
+	if (!ASSERT_OK_FD(c->client_fd, "connect"))
+		goto fail;
+
+	c->server_fd = accept(c->listen_fd, NULL, NULL);
+	if (!ASSERT_OK_FD(c->server_fd, "accept"))
+		goto fail;
+
+	/* Joins follow once the connection has carried data */
+	if (!ASSERT_EQ(send(c->client_fd, &byte, 1, 0), 1, "send") ||
+	    !ASSERT_EQ(recv(c->server_fd, &byte, 1, 0), 1, "recv"))
+		goto fail;
+	return 0;
+fail:
+	mark_disconnect(c);
+	return -1;
+}
+
+/* Witness: the table that the program gives */
+static inline int mark_get_table(int fd, struct mark_table *table)
+{
+	socklen_t len = sizeof(*table);
+
+	if (!ASSERT_OK(getsockopt(fd, SOL_MPTCP, MPTCP_MARK_TABLE, table, &len), "get table"))
+		return -1;
+	if (!ASSERT_EQ(table->hdr.entry_size, sizeof(table->entry[0]), "size of an entry") ||
+	    !ASSERT_EQ(len, sizeof(table->hdr) + table->hdr.total * sizeof(table->entry[0]),
+		       "size of the table"))
+		return -1;
+	return table->hdr.total;
+}
+
+/* What a command prints, in a buffer to free() */
+static inline char *mark_output(const char *netns, const char *cmd)
+{
+	size_t size = 1 << 20, len;
+	char *line, *buf = NULL;
+	FILE *f;
+
+	if (asprintf(&line, "ip netns exec %s %s", netns, cmd) < 0)
+		return NULL;
+	f = popen(line, "r");
+	free(line);
+	if (f) {
+		buf = calloc(1, size);
+		len = fread(buf, 1, size - 1, f);
+		if (pclose(f) || !len) {
+			free(buf);
+			buf = NULL;
+		}
+	}
+	return buf;
+}
+
+/*
+ * Witnesses: inet_diag, by ss, and nft. Returns the mark of the subflow with
+ * the local address and port of the entry, or -1.
+ */
+static inline __s64 mark_from_diag(const char *ss, const struct mptcp_mark_entry *e)
+{
+	char addr[INET6_ADDRSTRLEN], key[64];
+	const char *line, *fwmark, *end;
+
+	inet_ntop(e->family, e->local, addr, sizeof(addr));
+	snprintf(key, sizeof(key), e->family == AF_INET ? " %s:%u " : " [%s]:%u ",
+		 addr, ntohs(e->local_port));
+	line = strstr(ss, key);
+	if (!line)
+		return -1;
+	/* A mark of 0 is not printed */
+	end = strchrnul(line, '\n');
+	fwmark = strstr(line, " fwmark:");
+	return fwmark && fwmark < end ? strtoul(fwmark + strlen(" fwmark:"), NULL, 0) : 0;
+}
+
+static inline __s64 mark_from_nft(const char *nft, const struct mptcp_mark_entry *e)
+{
+	char addr[INET6_ADDRSTRLEN], key[64];
+	const char *elem;
+
+	inet_ntop(e->family, e->local, addr, sizeof(addr));
+	snprintf(key, sizeof(key), "%s . %u . ", addr, ntohs(e->local_port));
+	elem = strstr(nft, key);
+	/* One element: all packets of a subflow carried the same mark */
+	if (!elem || strstr(elem + 1, key))
+		return -1;
+	return strtoul(elem + strlen(key), NULL, 0);
+}
+
+/* The subflows of fd are n, marked mark[0], mark[1], …: all witnesses agree */
+static inline void mark_check(struct mark_env *env, int fd, const __u32 *mark, int n)
+{
+	struct mark_subflow_info sub[MARK_MAX];
+	struct mark_table table;
+	__u64 tcp[MARK_MAX];
+	char *ss, *nft;
+	int i;
+
+	ss = mark_output(env->client, "ss -tenHO state established");
+	nft = mark_output(env->client, "nft -n list table inet flows");
+	if (!ASSERT_OK_PTR(ss, "ss") || !ASSERT_OK_PTR(nft, "nft") ||
+	    !ASSERT_EQ(mark_get_table(fd, &table), n, "entries of the table") ||
+	    !ASSERT_EQ(mark_full_info(fd, sub, tcp), n, "entries of MPTCP_FULL_INFO"))
+		goto out;
+
+	for (i = 0; i < n; i++) {
+		ASSERT_EQ(table.entry[i].mark, mark[i], "mark by the table");
+		ASSERT_EQ(mark_from_diag(ss, &table.entry[i]), mark[i], "mark by inet_diag");
+		ASSERT_EQ(mark_from_nft(nft, &table.entry[i]), mark[i], "mark by nft");
+		ASSERT_EQ(table.entry[i].id, sub[i].id, "id as in MPTCP_FULL_INFO");
+	}
+out:
+	free(ss);
+	free(nft);
+}
+
+#endif /* __MPTCP_MARK_HELPERS_H__ */

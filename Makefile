@@ -68,10 +68,10 @@ endif
 BUILD = $(OUTPUT)/build
 TREE = $(BUILD)/tree
 TREE_SELFTESTS = $(TREE)/tools/testing/selftests
-BPF_OBJS := mptcp_mark.bpf.o mptcp_mark_show.bpf.o
+BPF_OBJS := mptcp_mark.bpf.o mptcp_mark_show.bpf.o mptcp_mark_mptcpify.bpf.o
 
 TEST_GEN_PROGS := test_progs
-TEST_PROGS :=
+TEST_PROGS := mptcp_mark.sh
 TEST_GEN_FILES := $(BPF_OBJS)
 TEST_INCLUDES := ../net/lib.sh $(wildcard ../net/lib/sh/*.sh) \
 		 $(wildcard ../net/net_helper.sh) ../net/mptcp/mptcp_lib.sh

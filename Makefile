@@ -53,7 +53,8 @@ $(OTHER_GOALS): setup
 
 else
 
-ifneq ($(wildcard ../lib.mk),)
+IN_TREE := $(wildcard ../lib.mk)
+ifneq ($(IN_TREE),)
 override KSRC := ../../../..
 else
 KSRC ?= $(wildcard $(SETUP_DIR)/linux)
@@ -64,21 +65,26 @@ SELFTESTS := $(KSRC)/tools/testing/selftests
 ifeq ($(OUTPUT),)
 OUTPUT := $(if $(O),$(abspath $(O))/kselftest/mptcp_mark,$(CURDIR))
 endif
+override OUTPUT := $(or $(realpath $(OUTPUT)),$(abspath $(OUTPUT)))
 
-BUILD = $(OUTPUT)/build
-TREE = $(BUILD)/tree
-TREE_SELFTESTS = $(TREE)/tools/testing/selftests
-BPF_OBJS := mptcp_mark.bpf.o mptcp_mark_show.bpf.o mptcp_mark_mptcpify.bpf.o
+BUILD := $(OUTPUT)/build
+TREE_SELFTESTS := $(BUILD)/tree/tools/testing/selftests
+BPF_OBJS := $(patsubst progs/%.c,%.bpf.o,$(wildcard progs/*.c))
 
 TEST_GEN_PROGS := test_progs
 TEST_PROGS := mptcp_mark.sh
 TEST_GEN_FILES := $(BPF_OBJS)
-TEST_INCLUDES := ../net/lib.sh $(wildcard ../net/lib/sh/*.sh) \
-		 $(wildcard ../net/net_helper.sh) ../net/mptcp/mptcp_lib.sh
 
 override define CLEAN
 	$(RM) -r $(BUILD) $(OUTPUT)/test_progs $(addprefix $(OUTPUT)/,$(BPF_OBJS))
 endef
+
+.DEFAULT_GOAL := all
+
+.PHONY: help
+help:
+	$(info $(HELP))
+	@:
 
 ifeq ($(filter-out clean help,$(or $(MAKECMDGOALS),all)),)
 
@@ -113,9 +119,69 @@ LLVM_STRIP ?= llvm-strip$(CLANG:clang%=%)
 BPF_TOOLCHAIN := CLANG=$(CLANG) LLVM_STRIP=$(LLVM_STRIP)
 endif
 
+ifneq ($(V),1)
+Q := @
+endif
+
+# The tree of links. $1: files, $2: folder to link them into
+link = mkdir -p $2 && ln -sfn $1 $2
+# What building in the real tree may have left there
+BPF_BUILT := %.skel.h %.lskel.h %.subskel.h %/verification_cert.h %/tools
+BPF_FILES := $(filter-out $(BPF_BUILT),$(wildcard $(addprefix $(SELFTESTS)/bpf/, \
+	     *.[ch] *.sh Makefile* map_tests verifier benchs libarena test_kmods)))
+
+.PHONY: tree
+tree:
+	$(Q)$(call link,$(filter-out %/tools,$(wildcard $(KSRC)/*)),$(BUILD)/tree)
+	$(Q)$(call link,$(filter-out %/testing,$(wildcard $(KSRC)/tools/*)),$(BUILD)/tree/tools)
+	$(Q)$(call link,$(filter-out %/bpf %/mptcp_mark,$(wildcard $(SELFTESTS)/*)),$(TREE_SELFTESTS))
+	$(Q)ln -sfn $(CURDIR) $(TREE_SELFTESTS)/mptcp_mark
+	$(Q)$(call link,$(BPF_FILES),$(TREE_SELFTESTS)/bpf)
+	$(Q)find $(TREE_SELFTESTS)/bpf -path '*/prog*/*' -type l -delete
+	$(Q)$(call link,$(wildcard $(SELFTESTS)/bpf/progs/*.h),$(TREE_SELFTESTS)/bpf/progs)
+	$(Q)$(call link,$(wildcard $(CURDIR)/progs/*.[ch]),$(TREE_SELFTESTS)/bpf/progs)
+	$(Q)$(call link,$(wildcard $(CURDIR)/prog_tests/*.[ch]),$(TREE_SELFTESTS)/bpf/prog_tests)
+
+ifeq ($(IN_TREE)$(OBJ_PATH)$(filter-out install gen_tar,$(or $(MAKECMDGOALS),all)),)
+
+# The selftests' own Makefile installs, as if we were in the tree. It calls us
+# again, and gives OBJ_PATH then.
+ifeq ($(INSTALL_PATH),)
+$(error $(MAKECMDGOALS) needs a folder: give INSTALL_PATH=)
+endif
+install gen_tar: tree
+	+$(Q)$(MAKE) --no-print-directory -C $(TREE_SELFTESTS) TARGETS=mptcp_mark \
+		KSRC=$(KSRC) INSTALL_PATH=$(abspath $(INSTALL_PATH)) $(if $(O),O=$(abspath $(O))) $@
+
+else
+
+ifneq ($(IN_TREE)$(OBJ_PATH),)
+TEST_INCLUDES := $(addprefix $(SELFTESTS)/net/,lib.sh mptcp/mptcp_lib.sh) \
+		 $(wildcard $(SELFTESTS)/net/lib/sh/*.sh $(SELFTESTS)/net/net_helper.sh)
+endif
+ifeq ($(IN_TREE),)
+export override SRC_PATH := $(realpath $(SELFTESTS))
+ifneq ($(OUTPUT),$(CURDIR))
+building_out_of_srctree := 1
+endif
+endif
+
 OVERRIDE_TARGETS := 1
 include $(SELFTESTS)/lib.mk
 MAKEFLAGS += --no-print-directory
+
+ifeq ($(IN_TREE),)
+# The runner takes the name of the tests from their place in a tree
+override define RUN_TESTS
+	cd $(TREE_SELFTESTS)/mptcp_mark;			\
+	BASE_DIR=$(TREE_SELFTESTS);				\
+	. $(SELFTESTS)/kselftest/runner.sh;			\
+	if [ "X$(summary)" != "X" ]; then			\
+		per_test_logging=1;				\
+	fi;							\
+	run_many $(addprefix $(OUTPUT)/,$(notdir $(1)))
+endef
+endif
 
 # Names relative to the caller's folder, as the sub-make has another
 BPF_PATHS := $(foreach v,BPFTOOL VMLINUX_BTF VMLINUX_H,$(if $($(v)),$(v)=$(abspath $($(v)))))
@@ -124,25 +190,6 @@ BPF_PATHS := $(foreach v,BPFTOOL VMLINUX_BTF VMLINUX_H,$(if $($(v)),$(v)=$(abspa
 NOT_OURS := LSKELS= LSKELS_EXTRA= LSKELS_SIGNED= LINKED_SKELS= \
 	    TRUNNER_EXTRA_FILES= LIBARENA_SKEL= LIBARENA_ASAN_SKEL= \
 	    SKIP_DOCS=1 SKIP_LLVM=1 SKIP_LIBBFD=1 SKIP_CRYPTO=1
-
-# $1: files, $2: folder to link them into
-link = mkdir -p $2 && ln -sfn $1 $2
-# What building in the real tree may have left there
-BPF_BUILT := %.skel.h %.lskel.h %.subskel.h %/verification_cert.h %/tools
-
-.PHONY: tree
-tree:
-	$(Q)$(call link,$(filter-out %/tools,$(wildcard $(KSRC)/*)),$(TREE))
-	$(Q)$(call link,$(filter-out %/testing,$(wildcard $(KSRC)/tools/*)),$(TREE)/tools)
-	$(Q)$(call link,$(filter-out %/bpf %/mptcp_mark,$(wildcard $(SELFTESTS)/*)),$(TREE_SELFTESTS))
-	$(Q)ln -sfn $(CURDIR) $(TREE_SELFTESTS)/mptcp_mark
-	$(Q)$(call link,$(filter-out $(BPF_BUILT),$(wildcard $(SELFTESTS)/bpf/*.[ch] \
-		$(SELFTESTS)/bpf/*.sh $(SELFTESTS)/bpf/Makefile* $(addprefix $(SELFTESTS)/bpf/, \
-		map_tests verifier benchs libarena test_kmods))),$(TREE_SELFTESTS)/bpf)
-	$(Q)$(RM) -r $(TREE_SELFTESTS)/bpf/progs
-	$(Q)$(call link,$(wildcard $(SELFTESTS)/bpf/progs/*.h $(CURDIR)/progs/*.[ch]),$(TREE_SELFTESTS)/bpf/progs)
-	$(Q)find $(TREE_SELFTESTS)/bpf -path '*/prog_tests/*' -type l -delete
-	$(Q)$(call link,$(wildcard $(CURDIR)/prog_tests/*.[ch]),$(TREE_SELFTESTS)/bpf/prog_tests)
 
 .PHONY: harness
 harness: tree
@@ -154,11 +201,21 @@ harness: tree
 $(addprefix $(OUTPUT)/,test_progs $(BPF_OBJS)): $(OUTPUT)/%: harness
 	$(Q)cp -u $(BUILD)/bpf/$* $@
 
+.PHONY: demo
+demo: all
+	$(Q)$(if $(filter-out $(CURDIR),$(OUTPUT)),cp -u mptcp_mark.sh $(OUTPUT))
+	$(Q)$(OUTPUT)/mptcp_mark.sh --demo
+
+SCRIPTS := $(wildcard *.sh scripts/*.sh .ci/run)
+SOURCES := $(wildcard progs/*.[ch] prog_tests/*.[ch] Makefile config README.rst)
+
+.PHONY: check
+check:
+	$(Q)rc=0; cd $(KSRC); for f in $(addprefix $(CURDIR)/,$(SOURCES) $(SCRIPTS)); do \
+		scripts/checkpatch.pl --strict --terse --no-summary -f $$f || rc=1; \
+	done; exit $$rc
+	$(Q)shellcheck $(SCRIPTS)
+
+endif # install, gen_tar
 endif # a goal that needs the tree
-
-.PHONY: help
-help:
-	$(info $(HELP))
-	@:
-
 endif # setup

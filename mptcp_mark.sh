@@ -239,7 +239,7 @@ bpftool_quiet()
 
 mount_tracing()
 {
-	mkdir "$state/tracing" && mount -t tracefs tracefs "$state/tracing"
+	mkdir "$state/tracing" && mount -t tracefs none "$state/tracing"
 }
 
 load_prog()
@@ -343,7 +343,7 @@ start_server()
 set_up()
 {
 	mptcp_lib_ns_init ns_client ns_server
-	run mkdir "$state/bpf" && run mount -t bpf bpf "$state/bpf" || return
+	run mkdir "$state/bpf" && run mount -t bpf none "$state/bpf" || return
 	check_netem
 	set_up_links || return
 	[ "$with_cgroups" -eq 0 ] || set_up_cgroups || return
@@ -700,7 +700,8 @@ test_packets()
 test_syns()
 {
 	expect "marks of SYNs, one source each" \
-		"$(in_client nft list set inet syn sources | grep -o '0x[0-9a-f]*' | sort | xargs)" \
+		"$(in_client nft list set inet syn sources | grep -o '0x[0-9a-f]*' |
+		   sort | xargs)" \
 		"0x00000001 0x00000002 0x00000003"
 }
 
@@ -778,8 +779,8 @@ test_trace()
 	set_config 0 0xffffffff 0
 	for mark in 1 2 3; do
 		expect "lines of mark $mark in the trace" \
-			"$(grep -c "Mark <$((base + mark))> : return code <0>" "$state/tracing/trace")" 1 ||
-			return
+			"$(grep -c "Mark <$((base + mark))> : return code <0>" \
+			   "$state/tracing/trace")" 1 || return
 	done
 }
 
@@ -796,8 +797,9 @@ test_gone()
 {
 	local progs name rc=0
 
-	progs="$("$BPFTOOL" prog show pinned "$state/bpf/prog/mptcp_mark" | sed -n 's/^\([0-9]*\):.*/\1/p')"
-	progs+=" $("$BPFTOOL" prog show pinned "$state/bpf/prog/mptcp_mark_table" | sed -n 's/^\([0-9]*\):.*/\1/p')"
+	progs="$(for name in "$state"/bpf/prog/*; do
+			"$BPFTOOL" prog show pinned "$name" | sed -n 's/^\([0-9]*\):.*/\1/p'
+		done)"
 	take_down
 	for name in "$state" "/run/netns/$ns_client" "/run/netns/$ns_server" \
 		    "$(cgroup_root)/${state##*/}"; do

@@ -84,7 +84,7 @@ find_archive()
 		esac
 	done < <(apt-get indextargets --format '$(RELEASE) $(COMPONENT) $(REPO_URI)' \
 		 'Created-By: Packages')
-	die "apt's sources have no Debian $VERSION_CODENAME: give a kernel tree, KSRC=/path/to/linux"
+	die "no Debian $VERSION_CODENAME in apt's sources: give a tree, KSRC=/path/to/linux"
 }
 
 private_apt()
@@ -135,7 +135,8 @@ get_tree()
 	[ -n "$source" ] || die "${suites[*]}: no linux-source package there"
 
 	echo "setup: downloading $source"
-	(cd "$work" && private_apt apt-get -q download "$source") || die "download of $source failed"
+	(cd "$work" && private_apt apt-get -q download "$source") ||
+		die "download of $source failed"
 	deb="$(echo "$work/${source}"_*.deb)"
 	# 7.3.4-1~bpo13+1, of linux-source-7.3_7.3.4-1~bpo13+1_all.deb
 	tree="linux-$(dpkg-deb -f "$deb" Version)"

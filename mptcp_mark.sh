@@ -427,10 +427,11 @@ take_down_at_exit()
 
 # ---- What the demonstration and the tests look at
 
-# Of the packets of the client: $1, the file to write to
+# Of the SYNs of the client, over IPv4: so few that none is dropped
 start_capture()
 {
-	in_client tcpdump -Z root -i any --immediate-mode -U -w "$1" "port $port" 2>"$1.log" &
+	in_client tcpdump -Z root -i any --immediate-mode -U -w "$1" \
+		"port $port and tcp[tcpflags] & (tcp-syn|tcp-ack) == tcp-syn" 2>"$1.log" &
 	capture_pid=$!
 	busywait "$BUSYWAIT_TIMEOUT" grep -q "listening on" "$1.log" && return
 	cat "$1.log" >&2
@@ -443,10 +444,10 @@ stop_capture()
 	wait "$capture_pid"
 }
 
-# The SYNs of the client in a capture, those sent again left out
+# Source and MPTCP option of those in a capture, the ones sent again left out
 captured_syns()
 {
-	tcpdump -nr "$1" "tcp[tcpflags] & (tcp-syn|tcp-ack) == tcp-syn" 2>/dev/null |
+	tcpdump -nr "$1" 2>/dev/null |
 		sed -n 's/.* IP \([^ ]*\) > .*\(mptcp [^],]*\).*/\1 \2/p' | sort -u -k1,1
 }
 

@@ -6,7 +6,6 @@
  */
 #include "bpf_tracing_net.h"
 #include <bpf/bpf_helpers.h>
-#include "bpf_experimental.h"
 #include "mptcp_mark.h"
 
 #define EINVAL		22
@@ -53,13 +52,24 @@ int mptcp_mark(struct bpf_sock_ops *skops)
 	return 1;
 }
 
-static void fill_entry(struct mptcp_mark_entry *e, const struct sock *ssk, __u32 id)
+/* Not inlined: optimized with the loop, the checks no longer suit the verifier */
+static __noinline bool fill_entry(struct mptcp_mark_table *table, void *end, __u32 n,
+				  const struct mptcp_subflow_context *subflow)
 {
+	const struct sock *ssk = bpf_core_cast(subflow->tcp_sock, struct sock);
 	const struct inet_sock *inet = bpf_core_cast(ssk, struct inet_sock);
 	const struct sock_common *skc = &ssk->__sk_common;
+	struct mptcp_mark_entry *e;
+
+	if (n >= TABLE_MAX)
+		return false;
+	e = &table->entry[n];
+	barrier_var(e);		/* what is checked is what is used */
+	if ((void *)(e + 1) > end)
+		return false;
 
 	__builtin_memset(e, 0, sizeof(*e));
-	e->id = id;
+	e->id = subflow->subflow_id;
 	e->mark = ssk->sk_mark;
 	e->family = skc->skc_family;
 	e->local_port = inet->inet_sport;
@@ -71,6 +81,7 @@ static void fill_entry(struct mptcp_mark_entry *e, const struct sock *ssk, __u32
 		__builtin_memcpy(e->local, &skc->skc_rcv_saddr, sizeof(skc->skc_rcv_saddr));
 		__builtin_memcpy(e->remote, &skc->skc_daddr, sizeof(skc->skc_daddr));
 	}
+	return true;
 }
 
 SEC("cgroup/getsockopt")
@@ -81,9 +92,9 @@ int mptcp_mark_table(struct bpf_sockopt *ctx)
 	struct list_head *head, *pos;
 	void *end = ctx->optval_end;
 	__u32 total = 0, filled = zero;
-	struct mptcp_mark_entry *e;
 	struct mptcp_sock *msk;
 	struct sock *ssk;
+	int i;
 
 	if (ctx->level != SOL_MPTCP || ctx->optname != MPTCP_MARK_TABLE ||
 	    !ctx->sk || ctx->sk->protocol != IPPROTO_MPTCP) {
@@ -101,25 +112,25 @@ int mptcp_mark_table(struct bpf_sockopt *ctx)
 	/* The kernel runs us with the msk locked */
 	msk = bpf_core_cast(ctx->sk, struct mptcp_sock);
 	head = &msk->conn_list;
-	for (pos = head->next; pos != head && can_loop; pos = pos->next) {
+	pos = head->next;
+	bpf_for(i, 0, TABLE_MAX) {
+		if (pos == head)
+			break;
 		subflow = bpf_core_cast(pos, struct mptcp_subflow_context);
 		ssk = bpf_core_cast(subflow->tcp_sock, struct sock);
+		pos = pos->next;
 		if (ssk->sk_state == TCP_CLOSE || ssk->sk_state == TCP_LISTEN)
 			continue;
 
 		total++;
-		e = &table->entry[filled];
-		if (filled < TABLE_MAX && (void *)(e + 1) <= end) {
-			fill_entry(e, ssk, subflow->subflow_id);
-			filled++;
-		}
+		filled += fill_entry(table, end, filled, subflow);
 	}
 
 	table->token = msk->token;
 	table->total = total;
-	table->entry_size = sizeof(*e);
+	table->entry_size = sizeof(table->entry[0]);
 	table->reserved = 0;
-	ctx->optlen = sizeof(*table) + filled * sizeof(*e);
+	ctx->optlen = sizeof(*table) + filled * sizeof(table->entry[0]);
 	ctx->retval = 0;
 	return 1;
 }

@@ -8,6 +8,10 @@
 #include <bpf/bpf_helpers.h>
 #include <bpf/bpf_tracing.h>
 
+#ifndef SOCK_TYPE_MASK
+#define SOCK_TYPE_MASK	0xf	/* include/linux/net.h */
+#endif
+
 char _license[] SEC("license") = "GPL";
 
 /* Ids of the cgroups: the inode numbers of their folders */

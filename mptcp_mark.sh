@@ -127,15 +127,23 @@ check_netem()
 # ::2 at the server. What the client sends from an address leaves by its link.
 set_up_links()
 {
-	local i
+	local i ns
+
+	# Usable at once, link-local ones too: a SYN-ACK need not wait for them
+	for ns in "$ns_client" "$ns_server"; do
+		run ip netns exec "$ns" sysctl -qw net.ipv6.conf.all.accept_dad=0 \
+			net.ipv6.conf.default.accept_dad=0 || return
+	done
 
 	for ((i = 1; i <= links; i++)); do
-		run ip link add "eth$i" netns "$ns_client" type veth \
+		# Of peers with one index, the kernel reports the carrier late:
+		# linkwatch_urgent_event(), net/core/link_watch.c
+		run ip link add "eth$i" index "10$i" netns "$ns_client" type veth \
 			peer name "eth$i" netns "$ns_server" || return
 		run ip -n "$ns_client" addr add "10.0.$i.1/24" dev "eth$i" || return
 		run ip -n "$ns_server" addr add "10.0.$i.2/24" dev "eth$i" || return
-		run ip -n "$ns_client" addr add "dead:beef:$i::1/64" dev "eth$i" nodad || return
-		run ip -n "$ns_server" addr add "dead:beef:$i::2/64" dev "eth$i" nodad || return
+		run ip -n "$ns_client" addr add "dead:beef:$i::1/64" dev "eth$i" || return
+		run ip -n "$ns_server" addr add "dead:beef:$i::2/64" dev "eth$i" || return
 		run ip -n "$ns_client" link set "eth$i" up || return
 		run ip -n "$ns_server" link set "eth$i" up || return
 		run ip -n "$ns_client" rule add from "10.0.$i.1" table "10$i" || return
@@ -193,23 +201,25 @@ set_up_cgroups()
 	run mkdir "$state/cgroup/client" "$state/cgroup/server"
 }
 
+# bpftool's whole log would bury the reason: its last lines hold it
+bpftool_quiet()
+{
+	local rc=0
+
+	run "$BPFTOOL" "$@" >"$state/bpftool.log" 2>&1 || rc=$?
+	[ "$rc" -eq 0 ] || tail -n 5 "$state/bpftool.log" >&2
+	return "$rc"
+}
+
 attach()
 {
-	local side="$1" pin type rc=1
+	local cgroup="$state/cgroup/$1" pin
 
 	for pin in "$state"/bpf/prog/*; do
-		type="$("$BPFTOOL" prog show pinned "$pin" | awk '{ print $2; exit }')"
-		case "$type" in
-		sock_ops) type=sock_ops ;;
-		cgroup_sockopt) type=getsockopt ;;
-		*) continue ;;
-		esac
-		run "$BPFTOOL" cgroup attach "$state/cgroup/$side" "$type" pinned "$pin" multi ||
+		bpftool_quiet cgroup attach "$cgroup" sock_ops pinned "$pin" multi 2>/dev/null ||
+			bpftool_quiet cgroup attach "$cgroup" getsockopt pinned "$pin" multi ||
 			return
-		rc=0
 	done
-	[ "$rc" -eq 0 ] || echo "$prog: no sockops or getsockopt program in it" >&2
-	return "$rc"
 }
 
 detach()
@@ -227,16 +237,6 @@ detach()
 	done
 }
 
-# bpftool's whole log would bury the reason: its last lines hold it
-bpftool_quiet()
-{
-	local rc=0
-
-	run "$BPFTOOL" "$@" >"$state/bpftool.log" 2>&1 || rc=$?
-	[ "$rc" -eq 0 ] || tail -n 5 "$state/bpftool.log" >&2
-	return "$rc"
-}
-
 mount_tracing()
 {
 	mkdir "$state/tracing" && mount -t tracefs none "$state/tracing"
@@ -250,15 +250,30 @@ load_prog()
 	[ "$both_ends" -eq 0 ] || attach server
 }
 
+# The numbers $2 … as bytes in memory, $1 for each, in hex as bpftool takes them
+bytes()
+{
+	local size="$1" n hex i first=0 step=2
+	shift
+
+	for n in "$@"; do
+		printf -v hex "%0$((2 * size))x" "$n"
+		if [ "$(printf '\1\0' | od -An -td2)" -eq 1 ]; then
+			first=$((2 * size - 2))
+			step=-2
+		fi
+		for ((i = 0; i < size; i++)); do
+			echo "${hex:first + i * step:2}"
+		done
+	done
+}
+
 # $1: base, $2: mask, $3: debug
 set_config()
 {
-	local bytes
-
-	bytes="$(python3 -c 'import struct, sys
-print(*struct.pack("=3I", *(int(a, 0) for a in sys.argv[1:])))' "$@")"
-	# shellcheck disable=SC2086 # a byte a word
-	bpftool_quiet map update pinned "$state/bpf/map/_data_mark_cfg" key 0 0 0 0 value $bytes
+	# shellcheck disable=SC2046 # a byte a word
+	bpftool_quiet map update pinned "$state/bpf/map/_data_mark_cfg" key 0 0 0 0 \
+		value hex $(bytes 4 "$@")
 }
 
 # $1: marked or failed
@@ -303,12 +318,10 @@ set_up_mptcpify()
 	if [ -e "$state/cgroup" ] &&
 	   "$BPFTOOL" prog loadall "$dir/mptcp_mark_mptcpify.bpf.o" "$state/bpf/mptcpify" \
 		pinmaps "$state/bpf/mptcpify_map" autoattach >"$state/bpftool.log" 2>&1; then
-		ids="$(python3 -c 'import os, struct, sys
-print(*struct.pack("=2Q", *(os.stat(a).st_ino for a in sys.argv[1:])))' \
-			"$state/cgroup/client" "$state/cgroup/server")"
-		# shellcheck disable=SC2086 # a byte a word
+		ids="$(stat -c %i "$state/cgroup/client/." "$state/cgroup/server/.")"
+		# shellcheck disable=SC2046,SC2086 # a number, a byte a word
 		bpftool_quiet map update pinned "$state/bpf/mptcpify_map/_data_cgroups" \
-			key 0 0 0 0 value $ids
+			key 0 0 0 0 value hex $(bytes 8 $ids)
 		return
 	fi
 	rm -rf "$state"/bpf/mptcpify*
@@ -790,7 +803,7 @@ no_prog_left()
 	local id
 
 	for id in "$@"; do
-		! "$BPFTOOL" prog show id "$id" >/dev/null 2>&1 || return
+		! "$BPFTOOL" prog dump xlated id "$id" >/dev/null 2>&1 || return
 	done
 }
 
@@ -798,9 +811,8 @@ test_gone()
 {
 	local progs name rc=0
 
-	progs="$(for name in "$state"/bpf/prog/*; do
-			"$BPFTOOL" prog show pinned "$name" | sed -n 's/^\([0-9]*\):.*/\1/p'
-		done)"
+	progs="$("$BPFTOOL" cgroup show "$state/cgroup/client" | awk '$1 ~ /^[0-9]/ { print $1 }')"
+	expect "programs before" "$(wc -w <<<"$progs")" 2 || rc=1
 	take_down
 	for name in "$state" "/run/netns/$ns_client" "/run/netns/$ns_server" \
 		    "$(cgroup_root)/${state##*/}"; do

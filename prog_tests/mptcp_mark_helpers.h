@@ -57,7 +57,12 @@ struct mark_env {
 };
 
 struct mark_conn {
-	int listen_fd, client_fd, server_fd;
+	int client_fd, server_fd;
+};
+
+/* What the witnesses besides the table say of all subflows of the client */
+struct mark_seen {
+	char *ss, *nft;
 };
 
 static inline __u64 mark_now_ms(void)
@@ -71,16 +76,25 @@ static inline __u64 mark_now_ms(void)
  */
 static inline int mark_links(struct mark_env *env, int n)
 {
+	/*
+	 * Addresses usable at once, link-local ones too. Another index than the
+	 * peer's, or the kernel reports the carrier late: linkwatch_urgent_event(),
+	 * net/core/link_watch.c.
+	 */
+	SYS(fail, "for ns in %s %s; do\n"
+		  "ip netns exec $ns sysctl -qw net.ipv6.conf.all.accept_dad=0\n"
+		  "ip netns exec $ns sysctl -qw net.ipv6.conf.default.accept_dad=0;"
+		  "done", env->client, env->server);
 	SYS(fail, "for i in $(seq %d); do\n"
-		  "echo link add eth$i type veth peer name eth$i netns %s;"
+		  "echo link add eth$i index 10$i type veth peer name eth$i netns %s;"
 		  "echo link set eth$i up;"
 		  "echo addr add 10.0.$i.1/24 dev eth$i;"
-		  "echo addr add dead:beef:$i::1/64 dev eth$i nodad;"
+		  "echo addr add dead:beef:$i::1/64 dev eth$i;"
 		  "done | ip -n %s -batch -", n, env->server, env->client);
 	SYS(fail, "for i in $(seq %d); do\n"
 		  "echo link set eth$i up;"
 		  "echo addr add 10.0.$i.2/24 dev eth$i;"
-		  "echo addr add dead:beef:$i::2/64 dev eth$i nodad;"
+		  "echo addr add dead:beef:$i::2/64 dev eth$i;"
 		  "done | ip -n %s -batch -", n, env->server);
 	SYS(fail, "for i in $(seq %d); do\n"
 		  "echo rule add from 10.0.$i.1 table 10$i;"
@@ -184,8 +198,6 @@ static inline void mark_disconnect(struct mark_conn *c)
 		close(c->client_fd);
 	if (c->server_fd >= 0)
 		close(c->server_fd);
-	if (c->listen_fd >= 0)
-		close(c->listen_fd);
 }
 
 static inline int mark_full_info(int fd, struct mark_subflow_info *sub, __u64 *tcp)
@@ -226,8 +238,8 @@ static inline int mark_wait_subflows(int fd, int n)
 	return -1;
 }
 
-/* A connection from client to server address 1, after data in one direction */
-static inline int mark_connect(struct mark_env *env, int family, struct mark_conn *c)
+/* A listener at server address 1, of the root cgroup: accepts unmarked */
+static inline int mark_listen(struct mark_env *env, int family)
 {
 	const char *addr = family == AF_INET ? "10.0.1.2" : "dead:beef:1::2";
 	struct network_helper_opts opts = {
@@ -235,34 +247,40 @@ static inline int mark_connect(struct mark_env *env, int family, struct mark_con
 		.proto = IPPROTO_MPTCP,
 	};
 	struct nstoken *ns;
-	char byte = 'm';
+	int fd = -1;
 
-	*c = (struct mark_conn){ -1, -1, -1 };
-
-	/* Listening from the root cgroup: the client's side alone is marked */
 	ns = open_netns(env->server);
 	if (!ASSERT_OK_PTR(ns, "enter server namespace"))
 		return -1;
 	if (ASSERT_OK(join_root_cgroup(), "leave cgroup"))
-		c->listen_fd = start_server_str(family, SOCK_STREAM, addr, 0, &opts);
+		fd = start_server_str(family, SOCK_STREAM, addr, 0, &opts);
 	close_netns(ns);
-	if (!ASSERT_OK(join_cgroup(MARK_CGROUP), "rejoin cgroup") ||
-	    !ASSERT_OK_FD(c->listen_fd, "listen"))
-		goto fail;
+
+	ASSERT_OK(join_cgroup(MARK_CGROUP), "rejoin cgroup");
+	ASSERT_OK_FD(fd, "listen");
+	return fd;
+}
+
+/* A connection from the client, after a byte: joins follow once data has come */
+static inline int mark_connect(struct mark_env *env, int listen_fd, struct mark_conn *c)
+{
+	struct nstoken *ns;
+	char byte = 'm';
+
+	*c = (struct mark_conn){ -1, -1 };
 
 	ns = open_netns(env->client);
 	if (!ASSERT_OK_PTR(ns, "enter client namespace"))
-		goto fail;
-	c->client_fd = connect_to_fd(c->listen_fd, MARK_TIMEOUT_MS);
+		return -1;
+	c->client_fd = connect_to_fd(listen_fd, MARK_TIMEOUT_MS);
 	close_netns(ns);
 	if (!ASSERT_OK_FD(c->client_fd, "connect"))
 		goto fail;
 
-	c->server_fd = accept(c->listen_fd, NULL, NULL);
+	c->server_fd = accept(listen_fd, NULL, NULL);
 	if (!ASSERT_OK_FD(c->server_fd, "accept"))
 		goto fail;
 
-	/* Joins follow once the connection has carried data */
 	if (!ASSERT_EQ(send(c->client_fd, &byte, 1, 0), 1, "send") ||
 	    !ASSERT_EQ(recv(c->server_fd, &byte, 1, 0), 1, "recv"))
 		goto fail;
@@ -343,31 +361,40 @@ static inline __s64 mark_from_nft(const char *nft, const struct mptcp_mark_entry
 	return strtoul(elem + strlen(key), NULL, 0);
 }
 
+static inline void mark_unsee(struct mark_seen *seen)
+{
+	free(seen->ss);
+	free(seen->nft);
+}
+
+static inline int mark_see(struct mark_env *env, struct mark_seen *seen)
+{
+	seen->ss = mark_output(env->client, "ss -tenHO state established");
+	seen->nft = mark_output(env->client, "nft -n list table inet flows");
+	if (ASSERT_OK_PTR(seen->ss, "ss") && ASSERT_OK_PTR(seen->nft, "nft"))
+		return 0;
+	mark_unsee(seen);
+	return -1;
+}
+
 /* The subflows of fd are n, marked mark[0], mark[1], …: all witnesses agree */
-static inline void mark_check(struct mark_env *env, int fd, const __u32 *mark, int n)
+static inline void mark_check(struct mark_seen *seen, int fd, const __u32 *mark, int n)
 {
 	struct mark_subflow_info sub[MARK_MAX];
 	struct mark_table table;
 	__u64 tcp[MARK_MAX];
-	char *ss, *nft;
 	int i;
 
-	ss = mark_output(env->client, "ss -tenHO state established");
-	nft = mark_output(env->client, "nft -n list table inet flows");
-	if (!ASSERT_OK_PTR(ss, "ss") || !ASSERT_OK_PTR(nft, "nft") ||
-	    !ASSERT_EQ(mark_get_table(fd, &table), n, "entries of the table") ||
+	if (!ASSERT_EQ(mark_get_table(fd, &table), n, "entries of the table") ||
 	    !ASSERT_EQ(mark_full_info(fd, sub, tcp), n, "entries of MPTCP_FULL_INFO"))
-		goto out;
+		return;
 
 	for (i = 0; i < n; i++) {
 		ASSERT_EQ(table.entry[i].mark, mark[i], "mark by the table");
-		ASSERT_EQ(mark_from_diag(ss, &table.entry[i]), mark[i], "mark by inet_diag");
-		ASSERT_EQ(mark_from_nft(nft, &table.entry[i]), mark[i], "mark by nft");
+		ASSERT_EQ(mark_from_diag(seen->ss, &table.entry[i]), mark[i], "mark by inet_diag");
+		ASSERT_EQ(mark_from_nft(seen->nft, &table.entry[i]), mark[i], "mark by nft");
 		ASSERT_EQ(table.entry[i].id, sub[i].id, "id as in MPTCP_FULL_INFO");
 	}
-out:
-	free(ss);
-	free(nft);
 }
 
 #endif /* __MPTCP_MARK_HELPERS_H__ */

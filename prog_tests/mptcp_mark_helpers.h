@@ -307,23 +307,22 @@ static inline int mark_get_table(int fd, struct mark_table *table)
 /* What a command prints, in a buffer to free() */
 static inline char *mark_output(const char *netns, const char *cmd)
 {
-	size_t size = 1 << 20, len;
 	char *line, *buf = NULL;
+	size_t size = 0;
+	ssize_t len;
 	FILE *f;
 
 	if (asprintf(&line, "ip netns exec %s %s", netns, cmd) < 0)
 		return NULL;
 	f = popen(line, "r");
 	free(line);
-	if (f) {
-		buf = calloc(1, size);
-		len = fread(buf, 1, size - 1, f);
-		if (pclose(f) || !len) {
-			free(buf);
-			buf = NULL;
-		}
-	}
-	return buf;
+	if (!f)
+		return NULL;
+	len = getdelim(&buf, &size, '\0', f);
+	if (!pclose(f) && len > 0)
+		return buf;
+	free(buf);
+	return NULL;
 }
 
 /*
@@ -359,6 +358,16 @@ static inline __s64 mark_from_nft(const char *nft, const struct mptcp_mark_entry
 	if (!elem || strstr(elem + 1, key))
 		return -1;
 	return strtoul(elem + strlen(key), NULL, 0);
+}
+
+/* nft forgets the packets that it has seen */
+static inline int mark_forget(struct mark_env *env)
+{
+	SYS(fail, "ip netns exec %s nft 'flush set inet flows v4; flush set inet flows v6'",
+	    env->client);
+	return 0;
+fail:
+	return -1;
 }
 
 static inline void mark_unsee(struct mark_seen *seen)

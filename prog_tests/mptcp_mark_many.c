@@ -57,7 +57,13 @@ static void test_in_turn(struct mark_env *env, int listen_fd)
 	struct mark_conn conn;
 	struct mark_seen seen;
 
+	if (!ASSERT_GT(n, 0, "MPTCP_MARK_IN_TURN"))
+		return;
+
 	for (i = 0; i < n; i++) {
+		/* Ports come again in the long run: look at the last connection only */
+		if (i == n - 1 && mark_forget(env))
+			return;
 		if (mark_connect(env, listen_fd, &conn))
 			return;
 		if (mark_wait_subflows(conn.client_fd, SUBFLOWS))

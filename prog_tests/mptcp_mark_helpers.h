@@ -49,15 +49,23 @@ struct mark_table {
 	struct mptcp_mark_entry entry[MARK_MAX];
 };
 
+struct mark_conn {
+	int client_fd, server_fd;
+};
+
 struct mark_env {
 	char client[32], server[32];	/* namespaces */
 	struct netns_obj *client_ns, *server_ns;
 	struct mptcp_mark *skel;
-	int cgroup_fd;
+	int cgroup_fd, listen_fd;
+	struct mark_conn conn;		/* the connection of tests that need one only */
 };
 
-struct mark_conn {
-	int client_fd, server_fd;
+/* A subtest: its name, the links that it takes, and what it does */
+struct mark_test {
+	const char *name;
+	int links;
+	void (*run)(struct mark_env *env);
 };
 
 /* What the witnesses besides the table say of all subflows of the client */
@@ -109,8 +117,11 @@ fail:
 	return -1;
 }
 
-/* nft counts the packets of the client per source and mark of the socket */
-static inline int mark_nft(struct mark_env *env)
+/*
+ * nft counts the packets that leave, by the mark of the socket: per source,
+ * the SYNs per source, and per device
+ */
+static inline int mark_nft(const char *netns)
 {
 	SYS(fail, "ip netns exec %s nft '\n"
 		  "add table inet flows\n"
@@ -118,28 +129,62 @@ static inline int mark_nft(struct mark_env *env)
 		  "	size 65535; flags dynamic; }\n"
 		  "add set inet flows v6 { typeof ip6 saddr . tcp sport . socket mark\n"
 		  "	size 65535; flags dynamic; }\n"
+		  "add set inet flows syn { typeof ip saddr . tcp sport . socket mark\n"
+		  "	size 65535; flags dynamic; }\n"
+		  "add set inet flows dev { typeof meta oifname . socket mark\n"
+		  "	size 65535; flags dynamic; }'", netns);
+	SYS(fail, "ip netns exec %s nft '\n"
 		  "add chain inet flows out { type filter hook output priority filter; }\n"
 		  "add rule inet flows out update @v4 { ip saddr . tcp sport . socket mark counter }\n"
-		  "add rule inet flows out update @v6 { ip6 saddr . tcp sport . socket mark counter }'",
-	    env->client);
+		  "add rule inet flows out update @v6 { ip6 saddr . tcp sport . socket mark counter }\n"
+		  "add rule inet flows out update @dev { meta oifname . socket mark counter }\n"
+		  "add rule inet flows out tcp flags & (syn | ack) == syn\t"
+		  "update @syn { ip saddr . tcp sport . socket mark counter }'", netns);
 	return 0;
 fail:
 	return -1;
 }
 
+static inline void mark_close(int *fd)
+{
+	if (*fd >= 0)
+		close(*fd);
+	*fd = -1;
+}
+
+static inline void mark_disconnect(struct mark_conn *c)
+{
+	mark_close(&c->client_fd);
+	mark_close(&c->server_fd);
+}
+
 static inline void mark_env_close(struct mark_env *env)
 {
+	mark_disconnect(&env->conn);
+	mark_close(&env->listen_fd);
 	netns_free(env->client_ns);
 	netns_free(env->server_ns);
 	mptcp_mark__destroy(env->skel);
-	if (env->cgroup_fd >= 0)
-		close(env->cgroup_fd);
+	mark_close(&env->cgroup_fd);
+}
+
+static inline int mark_attach(struct mptcp_mark *skel, int cgroup_fd)
+{
+	skel->links.mptcp_mark = bpf_program__attach_cgroup(skel->progs.mptcp_mark, cgroup_fd);
+	if (!ASSERT_OK_PTR(skel->links.mptcp_mark, "attach mptcp_mark"))
+		return -1;
+
+	skel->links.mptcp_mark_table =
+		bpf_program__attach_cgroup(skel->progs.mptcp_mark_table, cgroup_fd);
+	if (!ASSERT_OK_PTR(skel->links.mptcp_mark_table, "attach mptcp_mark_table"))
+		return -1;
+	return 0;
 }
 
 /* The program, attached to a cgroup that this process is in, and the network */
 static inline int mark_env_open(struct mark_env *env, int links)
 {
-	*env = (struct mark_env){ .client = "mark_c_", .server = "mark_s_" };
+	*env = (struct mark_env){ .listen_fd = -1, .conn = { -1, -1 } };
 
 	/* Of this process alone: test_progs -j runs tests in parallel */
 	snprintf(env->client, sizeof(env->client), "mark_c_%d", getpid());
@@ -153,14 +198,7 @@ static inline int mark_env_open(struct mark_env *env, int links)
 	if (!ASSERT_OK_PTR(env->skel, "load mptcp_mark"))
 		goto fail;
 
-	env->skel->links.mptcp_mark =
-		bpf_program__attach_cgroup(env->skel->progs.mptcp_mark, env->cgroup_fd);
-	if (!ASSERT_OK_PTR(env->skel->links.mptcp_mark, "attach mptcp_mark"))
-		goto fail;
-
-	env->skel->links.mptcp_mark_table =
-		bpf_program__attach_cgroup(env->skel->progs.mptcp_mark_table, env->cgroup_fd);
-	if (!ASSERT_OK_PTR(env->skel->links.mptcp_mark_table, "attach mptcp_mark_table"))
+	if (mark_attach(env->skel, env->cgroup_fd))
 		goto fail;
 
 	env->client_ns = netns_new(env->client, false);
@@ -170,7 +208,7 @@ static inline int mark_env_open(struct mark_env *env, int links)
 	if (!ASSERT_OK_PTR(env->server_ns, "server namespace"))
 		goto fail;
 
-	if (mark_links(env, links) || mark_nft(env))
+	if (mark_links(env, links) || mark_nft(env->client) || mark_nft(env->server))
 		goto fail;
 	return 0;
 fail:
@@ -178,26 +216,60 @@ fail:
 	return -1;
 }
 
-/* As many joins as endpoints at the client, from link 2 on */
-static inline int mark_endpoints(struct mark_env *env, int family, int n)
+/* Run the subtests of a table, each in an environment of its own */
+static inline void mark_run(const struct mark_test *tests, int n)
 {
-	SYS(fail, "ip -n %s mptcp limits set subflows %d", env->server, n);
-	SYS(fail, "ip -n %s mptcp limits set subflows %d", env->client, n);
-	SYS(fail, "for i in $(seq 2 %d); do\n"
-		  "echo mptcp endpoint add %s subflow;"
-		  "done | ip -n %s -batch -", n + 1,
-		  family == AF_INET ? "10.0.$i.1" : "dead:beef:$i::1", env->client);
-	return 0;
-fail:
-	return -1;
+	struct mark_env env;
+	int i;
+
+	for (i = 0; i < n; i++) {
+		if (!test__start_subtest(tests[i].name) || mark_env_open(&env, tests[i].links))
+			continue;
+		tests[i].run(&env);
+		mark_env_close(&env);
+	}
 }
 
-static inline void mark_disconnect(struct mark_conn *c)
+/* ip in a namespace */
+static inline int __printf(2, 3) mark_ip(const char *netns, const char *fmt, ...)
 {
-	if (c->client_fd >= 0)
-		close(c->client_fd);
-	if (c->server_fd >= 0)
-		close(c->server_fd);
+	char args[256], cmd[320];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(args, sizeof(args), fmt, ap);
+	va_end(ap);
+	snprintf(cmd, sizeof(cmd), "ip -n %s %s", netns, args);
+	return ASSERT_OK(system(cmd), cmd) ? 0 : -1;
+}
+
+/* Let a connection have so many joins, by endpoints of either side */
+static inline int mark_limits(struct mark_env *env, int joins)
+{
+	return mark_ip(env->server, "mptcp limits set subflows %d", joins) ||
+	       mark_ip(env->client, "mptcp limits set subflows %d add_addr_accepted %d",
+		       joins, joins < 8 ? joins : 8) ? -1 : 0;
+}
+
+/* A 'subflow' endpoint at the client's end of a link */
+static inline int mark_endpoint(struct mark_env *env, int family, int link)
+{
+	return mark_ip(env->client, family == AF_INET ?
+		       "mptcp endpoint add 10.0.%d.1 id %d subflow" :
+		       "mptcp endpoint add dead:beef:%d::1 id %d subflow", link, link);
+}
+
+/* As many joins as endpoints at the client, from link 2 on */
+static inline int mark_endpoints(struct mark_env *env, int family, int joins)
+{
+	int link;
+
+	if (mark_limits(env, joins))
+		return -1;
+	for (link = 2; link < joins + 2; link++)
+		if (mark_endpoint(env, family, link))
+			return -1;
+	return 0;
 }
 
 static inline int mark_full_info(int fd, struct mark_subflow_info *sub, __u64 *tcp)
@@ -238,56 +310,94 @@ static inline int mark_wait_subflows(int fd, int n)
 	return -1;
 }
 
-/* A listener at server address 1, of the root cgroup: accepts unmarked */
-static inline int mark_listen(struct mark_env *env, int family)
+/* In a namespace of the two; the cgroup of the process is that of its sockets */
+static inline int mark_enter(const char *netns, const char *cgroup, struct nstoken **ns)
 {
-	const char *addr = family == AF_INET ? "10.0.1.2" : "dead:beef:1::2";
-	struct network_helper_opts opts = {
-		.timeout_ms = MARK_TIMEOUT_MS,
-		.proto = IPPROTO_MPTCP,
-	};
-	struct nstoken *ns;
-	int fd = -1;
-
-	ns = open_netns(env->server);
-	if (!ASSERT_OK_PTR(ns, "enter server namespace"))
+	*ns = open_netns(netns);
+	if (!ASSERT_OK_PTR(*ns, "enter namespace"))
 		return -1;
-	if (ASSERT_OK(join_root_cgroup(), "leave cgroup"))
-		fd = start_server_str(family, SOCK_STREAM, addr, 0, &opts);
-	close_netns(ns);
-
-	ASSERT_OK(join_cgroup(MARK_CGROUP), "rejoin cgroup");
-	ASSERT_OK_FD(fd, "listen");
-	return fd;
+	if (ASSERT_OK(cgroup ? join_cgroup(cgroup) : join_root_cgroup(), "enter cgroup"))
+		return 0;
+	close_netns(*ns);
+	return -1;
 }
 
-/* A connection from the client, after a byte: joins follow once data has come */
-static inline int mark_connect(struct mark_env *env, int listen_fd, struct mark_conn *c)
+static inline void mark_leave(struct nstoken *ns)
 {
+	close_netns(ns);
+	ASSERT_OK(join_cgroup(MARK_CGROUP), "return to cgroup");
+}
+
+/* Listen at the server, from a cgroup or, where that is NULL, unmarked */
+static inline int mark_listen_proto(struct mark_env *env, const char *addr, const char *cgroup,
+				    int proto)
+{
+	struct network_helper_opts opts = {
+		.timeout_ms = MARK_TIMEOUT_MS,
+		.proto = proto,
+	};
 	struct nstoken *ns;
+
+	if (mark_enter(env->server, cgroup, &ns))
+		return -1;
+	env->listen_fd = start_server_str(strchr(addr, ':') ? AF_INET6 : AF_INET, SOCK_STREAM,
+					  addr, 0, &opts);
+	mark_leave(ns);
+	return ASSERT_OK_FD(env->listen_fd, "listen") ? 0 : -1;
+}
+
+static inline int mark_listen(struct mark_env *env, const char *addr)
+{
+	return mark_listen_proto(env, addr, NULL, IPPROTO_MPTCP);
+}
+
+/* Accept, and carry a byte: joins follow once data has come */
+static inline int mark_accept(struct mark_env *env, struct mark_conn *c)
+{
 	char byte = 'm';
 
-	*c = (struct mark_conn){ -1, -1 };
-
-	ns = open_netns(env->client);
-	if (!ASSERT_OK_PTR(ns, "enter client namespace"))
-		return -1;
-	c->client_fd = connect_to_fd(listen_fd, MARK_TIMEOUT_MS);
-	close_netns(ns);
-	if (!ASSERT_OK_FD(c->client_fd, "connect"))
-		goto fail;
-
-	c->server_fd = accept(listen_fd, NULL, NULL);
-	if (!ASSERT_OK_FD(c->server_fd, "accept"))
-		goto fail;
-
-	if (!ASSERT_EQ(send(c->client_fd, &byte, 1, 0), 1, "send") ||
-	    !ASSERT_EQ(recv(c->server_fd, &byte, 1, 0), 1, "recv"))
-		goto fail;
-	return 0;
-fail:
+	c->server_fd = accept(env->listen_fd, NULL, NULL);
+	if (ASSERT_OK_FD(c->server_fd, "accept") &&
+	    ASSERT_EQ(send(c->client_fd, &byte, 1, 0), 1, "send") &&
+	    ASSERT_EQ(recv(c->server_fd, &byte, 1, 0), 1, "recv"))
+		return 0;
 	mark_disconnect(c);
 	return -1;
+}
+
+/* Connect the client to an address of the listener, from a cgroup or unmarked */
+static inline int mark_connect_from(struct mark_env *env, const char *addr, const char *cgroup,
+				    int proto, struct mark_conn *c)
+{
+	struct network_helper_opts opts = {
+		.timeout_ms = MARK_TIMEOUT_MS,
+		.proto = proto,
+	};
+	struct nstoken *ns;
+
+	*c = (struct mark_conn){ -1, -1 };
+	if (mark_enter(env->client, cgroup, &ns))
+		return -1;
+	c->client_fd = connect_to_addr_str(strchr(addr, ':') ? AF_INET6 : AF_INET, SOCK_STREAM,
+					   addr, ntohs(get_socket_local_port(env->listen_fd)),
+					   &opts);
+	mark_leave(ns);
+	return ASSERT_OK_FD(c->client_fd, "connect") ? mark_accept(env, c) : -1;
+}
+
+static inline int mark_connect(struct mark_env *env, const char *addr, struct mark_conn *c)
+{
+	return mark_connect_from(env, addr, MARK_CGROUP, IPPROTO_MPTCP, c);
+}
+
+/* The connection of most tests: to server address 1, with so many joins */
+static inline int mark_start(struct mark_env *env, int family, int joins)
+{
+	const char *addr = family == AF_INET ? "10.0.1.2" : "dead:beef:1::2";
+
+	return mark_endpoints(env, family, joins) || mark_listen(env, addr) ||
+	       mark_connect(env, addr, &env->conn) ||
+	       mark_wait_subflows(env->conn.client_fd, joins + 1);
 }
 
 /* Witness: the table that the program gives */
@@ -348,10 +458,11 @@ static inline __s64 mark_from_diag(const char *ss, const struct mptcp_mark_entry
 
 static inline __s64 mark_from_nft(const char *nft, const struct mptcp_mark_entry *e)
 {
+	bool mapped = e->family == AF_INET6 && IN6_IS_ADDR_V4MAPPED((struct in6_addr *)e->local);
 	char addr[INET6_ADDRSTRLEN], key[64];
 	const char *elem;
 
-	inet_ntop(e->family, e->local, addr, sizeof(addr));
+	inet_ntop(mapped ? AF_INET : e->family, e->local + (mapped ? 12 : 0), addr, sizeof(addr));
 	snprintf(key, sizeof(key), "%s . %u . ", addr, ntohs(e->local_port));
 	elem = strstr(nft, key);
 	/* One element: all packets of a subflow carried the same mark */
@@ -363,8 +474,8 @@ static inline __s64 mark_from_nft(const char *nft, const struct mptcp_mark_entry
 /* nft forgets the packets that it has seen */
 static inline int mark_forget(struct mark_env *env)
 {
-	SYS(fail, "ip netns exec %s nft 'flush set inet flows v4; flush set inet flows v6'",
-	    env->client);
+	SYS(fail, "ip netns exec %s nft 'flush set inet flows v4; flush set inet flows v6;"
+		  "flush set inet flows syn; flush set inet flows dev'", env->client);
 	return 0;
 fail:
 	return -1;
@@ -376,20 +487,33 @@ static inline void mark_unsee(struct mark_seen *seen)
 	free(seen->nft);
 }
 
-static inline int mark_see(struct mark_env *env, struct mark_seen *seen)
+static inline int mark_see(const char *netns, struct mark_seen *seen)
 {
-	seen->ss = mark_output(env->client, "ss -tenHO state established");
-	seen->nft = mark_output(env->client, "nft -n list table inet flows");
+	seen->ss = mark_output(netns, "ss -tenHO state established");
+	/* Not the SYNs: they have the same keys */
+	seen->nft = mark_output(netns, "sh -c 'for s in v4 v6; do nft -n list set inet flows $s; done'");
 	if (ASSERT_OK_PTR(seen->ss, "ss") && ASSERT_OK_PTR(seen->nft, "nft"))
 		return 0;
 	mark_unsee(seen);
 	return -1;
 }
 
+/* Address and port of an entry are those of MPTCP_FULL_INFO */
+static inline bool mark_same_addr(const __u8 *addr, __be16 port, const struct sockaddr_storage *sa)
+{
+	const struct sockaddr_in6 *sin6 = (void *)sa;
+	const struct sockaddr_in *sin = (void *)sa;
+
+	if (sa->ss_family == AF_INET6)
+		return port == sin6->sin6_port && !memcmp(addr, &sin6->sin6_addr, 16);
+	return port == sin->sin_port && !memcmp(addr, &sin->sin_addr, 4);
+}
+
 /* The subflows of fd are n, marked mark[0], mark[1], …: all witnesses agree */
 static inline void mark_check(struct mark_seen *seen, int fd, const __u32 *mark, int n)
 {
 	struct mark_subflow_info sub[MARK_MAX];
+	struct mptcp_mark_entry *e;
 	struct mark_table table;
 	__u64 tcp[MARK_MAX];
 	int i;
@@ -399,11 +523,36 @@ static inline void mark_check(struct mark_seen *seen, int fd, const __u32 *mark,
 		return;
 
 	for (i = 0; i < n; i++) {
-		ASSERT_EQ(table.entry[i].mark, mark[i], "mark by the table");
-		ASSERT_EQ(mark_from_diag(seen->ss, &table.entry[i]), mark[i], "mark by inet_diag");
-		ASSERT_EQ(mark_from_nft(seen->nft, &table.entry[i]), mark[i], "mark by nft");
-		ASSERT_EQ(table.entry[i].id, sub[i].id, "id as in MPTCP_FULL_INFO");
+		e = &table.entry[i];
+		ASSERT_EQ(e->mark, mark[i], "mark by the table");
+		ASSERT_EQ(mark_from_diag(seen->ss, e), mark[i], "mark by inet_diag");
+		ASSERT_EQ(mark_from_nft(seen->nft, e), mark[i], "mark by nft");
+		ASSERT_EQ(e->id, sub[i].id, "id as in MPTCP_FULL_INFO");
+		ASSERT_EQ(e->family, sub[i].local.ss_family, "family as there");
+		ASSERT_TRUE(mark_same_addr(e->local, e->local_port, &sub[i].local),
+			    "local address as there");
+		ASSERT_TRUE(mark_same_addr(e->remote, e->remote_port, &sub[i].remote),
+			    "remote address as there");
 	}
 }
+
+/* The same, looked at now */
+static inline void mark_expect_at(const char *netns, int fd, const __u32 *mark, int n)
+{
+	struct mark_seen seen;
+
+	if (mark_see(netns, &seen))
+		return;
+	mark_check(&seen, fd, mark, n);
+	mark_unsee(&seen);
+}
+
+static inline void mark_expect(struct mark_env *env, const __u32 *mark, int n)
+{
+	mark_expect_at(env->client, env->conn.client_fd, mark, n);
+}
+
+/* Marks of subflows 1, 2, 3, … at first */
+static const __u32 mark_ordinals[] = { 1, 2, 3, 4, 5, 6, 7, 8, 9 };
 
 #endif /* __MPTCP_MARK_HELPERS_H__ */

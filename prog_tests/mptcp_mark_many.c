@@ -3,11 +3,8 @@
 #include <sys/resource.h>
 #include "mptcp_mark_helpers.h"
 
-#define SUBFLOWS	3
 #define AT_ONCE		1000
 #define IN_TURN		200	/* or as many as MPTCP_MARK_IN_TURN says */
-
-static const __u32 mark[SUBFLOWS] = { 1, 2, 3 };
 
 /* Two file descriptors for each connection */
 static int raise_limit(rlim_t fds)
@@ -24,84 +21,61 @@ static int raise_limit(rlim_t fds)
 	return ASSERT_OK(setrlimit(RLIMIT_NOFILE, &limit), "setrlimit") ? 0 : -1;
 }
 
-static void test_at_once(struct mark_env *env, int listen_fd)
+static void test_at_once(struct mark_env *env)
 {
 	static struct mark_conn conn[AT_ONCE];
 	struct mark_seen seen;
 	int i, n;
 
-	if (raise_limit(2 * AT_ONCE + 100))
+	if (raise_limit(2 * AT_ONCE + 100) || mark_endpoints(env, AF_INET, 2) ||
+	    mark_listen(env, "10.0.1.2"))
 		return;
 
 	for (n = 0; n < AT_ONCE; n++)
-		if (mark_connect(env, listen_fd, &conn[n]))
+		if (mark_connect(env, "10.0.1.2", &conn[n]))
 			goto disconnect;
 	for (i = 0; i < n; i++)
-		if (mark_wait_subflows(conn[i].client_fd, SUBFLOWS))
+		if (mark_wait_subflows(conn[i].client_fd, 3))
 			goto disconnect;
 
-	if (mark_see(env, &seen))
+	if (mark_see(env->client, &seen))
 		goto disconnect;
 	for (i = 0; i < n; i++)
-		mark_check(&seen, conn[i].client_fd, mark, SUBFLOWS);
+		mark_check(&seen, conn[i].client_fd, mark_ordinals, 3);
 	mark_unsee(&seen);
 disconnect:
 	for (i = 0; i < n; i++)
 		mark_disconnect(&conn[i]);
 }
 
-static void test_in_turn(struct mark_env *env, int listen_fd)
+static void test_in_turn(struct mark_env *env)
 {
 	const char *times = getenv("MPTCP_MARK_IN_TURN");
 	int i, n = times ? atoi(times) : IN_TURN;
-	struct mark_conn conn;
-	struct mark_seen seen;
 
-	if (!ASSERT_GT(n, 0, "MPTCP_MARK_IN_TURN"))
+	if (!ASSERT_GT(n, 0, "MPTCP_MARK_IN_TURN") || mark_endpoints(env, AF_INET, 2) ||
+	    mark_listen(env, "10.0.1.2"))
 		return;
 
 	for (i = 0; i < n; i++) {
+		mark_disconnect(&env->conn);
 		/* Ports come again in the long run: look at the last connection only */
-		if (i == n - 1 && mark_forget(env))
+		if ((i == n - 1 && mark_forget(env)) ||
+		    mark_connect(env, "10.0.1.2", &env->conn) ||
+		    mark_wait_subflows(env->conn.client_fd, 3))
 			return;
-		if (mark_connect(env, listen_fd, &conn))
-			return;
-		if (mark_wait_subflows(conn.client_fd, SUBFLOWS))
-			goto disconnect;
-		if (i < n - 1)
-			mark_disconnect(&conn);
 	}
 
-	if (!mark_see(env, &seen)) {
-		mark_check(&seen, conn.client_fd, mark, SUBFLOWS);
-		mark_unsee(&seen);
-	}
-	ASSERT_EQ(env->skel->data_mark_cnt->mark_stats.marked, (__u64)n * SUBFLOWS, "marked");
-disconnect:
-	mark_disconnect(&conn);
+	mark_expect(env, mark_ordinals, 3);
+	ASSERT_EQ(env->skel->data_mark_cnt->mark_stats.marked, (__u64)n * 3, "marked");
 }
 
-static void run(void (*test)(struct mark_env *env, int listen_fd))
-{
-	struct mark_env env;
-	int listen_fd;
-
-	if (mark_env_open(&env, SUBFLOWS))
-		return;
-	if (!mark_endpoints(&env, AF_INET, SUBFLOWS - 1)) {
-		listen_fd = mark_listen(&env, AF_INET);
-		if (listen_fd >= 0) {
-			test(&env, listen_fd);
-			close(listen_fd);
-		}
-	}
-	mark_env_close(&env);
-}
+static const struct mark_test tests[] = {
+	{ "at_once", 3, test_at_once },
+	{ "in_turn", 3, test_in_turn },
+};
 
 void test_mptcp_mark_many(void)
 {
-	if (test__start_subtest("at_once"))
-		run(test_at_once);
-	if (test__start_subtest("in_turn"))
-		run(test_in_turn);
+	mark_run(tests, ARRAY_SIZE(tests));
 }

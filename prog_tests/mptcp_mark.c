@@ -20,8 +20,7 @@ static void test_ipv6(struct mark_env *env)
 /* Connect an IPv6 socket to address 1, and join as the server announces */
 static void run_dual(struct mark_env *env, const char *connect_to, const char *announced)
 {
-	if (mark_limits(env, 2) ||
-	    mark_ip(env->server, "mptcp endpoint add %s signal", announced) ||
+	if (mark_ip(env->server, "mptcp endpoint add %s signal", announced) ||
 	    mark_listen(env, "::") || mark_connect(env, connect_to, &env->conn) ||
 	    mark_wait_subflows(env->conn.client_fd, 2))
 		return;

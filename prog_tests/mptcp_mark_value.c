@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: GPL-2.0
+/* What the mark is made of: base, mask, and the application's: rules 2 and 10. */
+#include "mptcp_mark_helpers.h"
+
+static const struct value_case {
+	const char *name;
+	__u32 base, mask;
+	__u32 app;		/* SO_MARK of the application, set before connect */
+	__u32 expected[3];
+} cases[] = {
+	{ "base",	0x100,	~0U,	0,	{ 0x101, 0x102, 0x103 } },
+	{ "no_mask",	0,	~0U,	0xab00,	{ 1, 2, 3 } },
+	{ "low_mask",	0,	0xff,	0xab00,	{ 0xab01, 0xab02, 0xab03 } },
+	{ "high_mask",	0x50000, 0xf0000, 0xab, { 0x500ab, 0x500ab, 0x500ab } },
+	{ "base_outside", 0xf00, 0xff,	0xab00,	{ 0xab01, 0xab02, 0xab03 } },
+	{ "wraps_to_0",	0xff,	0xff,	0xab00,	{ 0xab00, 0xab01, 0xab02 } },
+	{ "empty_mask",	0x100,	0,	0xab,	{ 0xab, 0xab, 0xab } },
+	{ "mark_0",	~0U,	~0U,	0xab,	{ 0, 1, 2 } },
+};
+
+static int set_mark(int fd, __u32 mark)
+{
+	return ASSERT_OK(setsockopt(fd, SOL_SOCKET, SO_MARK, &mark, sizeof(mark)),
+			 "setsockopt(SO_MARK)") ? 0 : -1;
+}
+
+static void expect_msk_mark(int fd, __u32 expected)
+{
+	socklen_t len = sizeof(__u32);
+	__u32 mark = ~expected;
+
+	ASSERT_OK(getsockopt(fd, SOL_SOCKET, SO_MARK, &mark, &len), "getsockopt(SO_MARK)");
+	ASSERT_EQ(mark, expected, "mark of the msk");
+}
+
+/* A socket of the client, with its mark, then connected */
+static int connect_marked(struct mark_env *env, __u32 app)
+{
+	struct network_helper_opts opts = { .timeout_ms = MARK_TIMEOUT_MS, .proto = IPPROTO_MPTCP };
+	struct sockaddr_storage addr;
+	socklen_t len = sizeof(addr);
+	struct nstoken *ns;
+
+	if (!ASSERT_OK(getsockname(env->listen_fd, (void *)&addr, &len), "address of listener") ||
+	    mark_enter(env->client, MARK_CGROUP, &ns))
+		return -1;
+	env->conn.client_fd = client_socket(AF_INET, SOCK_STREAM, &opts);
+	mark_leave(ns);
+	if (!ASSERT_OK_FD(env->conn.client_fd, "socket") ||
+	    (app && set_mark(env->conn.client_fd, app)) ||
+	    !ASSERT_OK(connect(env->conn.client_fd, (void *)&addr, len), "connect"))
+		return -1;
+	return mark_accept(env, &env->conn);
+}
+
+static void test_case(struct mark_env *env, const struct value_case *c)
+{
+	struct mptcp_mark_config *config = &env->skel->data_mark_cfg->mark_config;
+
+	config->base = c->base;
+	config->mask = c->mask;
+	if (mark_endpoints(env, AF_INET, 2) || mark_listen(env, "10.0.1.2") ||
+	    connect_marked(env, c->app) || mark_wait_subflows(env->conn.client_fd, 3))
+		return;
+	mark_expect(env, c->expected, 3);
+	expect_msk_mark(env->conn.client_fd, c->app);
+}
+
+/* Between connect and the joins: the kernel rewrites what is there */
+static void test_app_before_joins(struct mark_env *env)
+{
+	static const __u32 rewritten[] = { 0x5500 }, joined[] = { 0x5500, 0x5502, 0x5503 };
+	int fd;
+
+	env->skel->data_mark_cfg->mark_config.mask = 0xff;
+	if (mark_start(env, AF_INET, 0))
+		return;
+	mark_expect(env, mark_ordinals, 1);
+
+	fd = env->conn.client_fd;
+	if (set_mark(fd, 0x5500) || mark_forget(env) || mark_byte(&env->conn))
+		return;
+	mark_expect(env, rewritten, 1);
+	if (mark_endpoints(env, AF_INET, 2) || mark_wait_subflows(fd, 3))
+		return;
+	mark_expect(env, joined, 3);
+	expect_msk_mark(fd, 0x5500);
+}
+
+static void test_app_after_joins(struct mark_env *env)
+{
+	static const __u32 joined[] = { 0x5500, 0x5500, 0x5503 };
+	struct mark_seen seen;
+	int fd;
+
+	env->skel->data_mark_cfg->mark_config.mask = 0xff;
+	if (mark_start(env, AF_INET, 1))
+		return;
+	mark_expect(env, mark_ordinals, 2);
+
+	fd = env->conn.client_fd;
+	if (set_mark(fd, 0x5500) || mark_forget(env) ||
+	    mark_endpoint(env, AF_INET, 3) ||
+	    mark_wait_subflows(fd, 3) || mark_see(env->client, &seen))
+		return;
+	seen.quiet = true;
+	mark_check(&seen, fd, joined, 3);
+	mark_unsee(&seen);
+}
+
+static const struct mark_test tests[] = {
+	{ "app_before_joins", 3, test_app_before_joins },
+	{ "app_after_joins", 3, test_app_after_joins },
+};
+
+void test_mptcp_mark_value(void)
+{
+	struct mark_env env;
+	int i;
+
+	for (i = 0; i < ARRAY_SIZE(cases); i++) {
+		if (!test__start_subtest(cases[i].name) || mark_env_open(&env, 3))
+			continue;
+		test_case(&env, &cases[i]);
+		mark_env_close(&env);
+	}
+	mark_run(tests, ARRAY_SIZE(tests));
+}

@@ -71,6 +71,7 @@ struct mark_test {
 /* What the witnesses besides the table say of all subflows of the client */
 struct mark_seen {
 	char *ss, *nft;
+	bool server;		/* seen there: subflows differ by their remote ends */
 	bool quiet;		/* a subflow may have sent nothing since mark_forget() */
 };
 
@@ -139,10 +140,12 @@ fail:
 }
 
 /*
- * nft counts the packets that leave, by the mark of the socket: per source,
- * the SYNs per source, and per device
+ * nft counts the packets that leave, by the mark of the socket: per end, the
+ * SYNs per end, and per device. The end that tells subflows from each other is
+ * the client's: the source of what the client sends, "s", the destination of
+ * what the server does, "d".
  */
-static inline int mark_nft(const char *netns)
+static inline int mark_nft(const char *netns, const char *end)
 {
 	SYS(fail, "ip netns exec %s nft '\n"
 		  "add table inet flows\n"
@@ -154,13 +157,13 @@ static inline int mark_nft(const char *netns)
 		  "	size 65535; flags dynamic; }\n"
 		  "add set inet flows dev { typeof meta oifname . socket mark\n"
 		  "	size 65535; flags dynamic; }'", netns);
-	SYS(fail, "ip netns exec %s nft '\n"
+	SYS(fail, "e=%s; ip netns exec %s nft \"\n"
 		  "add chain inet flows out { type filter hook output priority filter; }\n"
-		  "add rule inet flows out update @v4 { ip saddr . tcp sport . socket mark counter }\n"
-		  "add rule inet flows out update @v6 { ip6 saddr . tcp sport . socket mark counter }\n"
+		  "add rule inet flows out update @v4 { ip ${e}addr . tcp ${e}port . socket mark counter }\n"
+		  "add rule inet flows out update @v6 { ip6 ${e}addr . tcp ${e}port . socket mark counter }\n"
 		  "add rule inet flows out update @dev { meta oifname . socket mark counter }\n"
 		  "add rule inet flows out tcp flags & (syn | ack) == syn\t"
-		  "update @syn { ip saddr . tcp sport . socket mark counter }'", netns);
+		  "update @syn { ip ${e}addr . tcp ${e}port . socket mark counter }\"", end, netns);
 	return 0;
 fail:
 	return -1;
@@ -230,7 +233,7 @@ static inline int mark_env_open(struct mark_env *env, int links)
 		goto fail;
 
 	if (mark_links(env, links) || mark_limits(env) ||
-	    mark_nft(env->client) || mark_nft(env->server))
+	    mark_nft(env->client, "s") || mark_nft(env->server, "d"))
 		goto fail;
 	return 0;
 fail:
@@ -440,19 +443,18 @@ static inline char *mark_output(const char *netns, const char *cmd)
 }
 
 /*
- * Witnesses: inet_diag, by ss, and nft. The mark of the subflow with the local
- * address and port of an entry; negative where they have none, or several.
+ * Witnesses: inet_diag, by ss, and nft. The mark of the subflow with this end;
+ * negative where they know of none, or of several.
  */
 enum { MARK_NO_SOCKET = -1, MARK_NO_PACKET = -2, MARK_MIXED = -3 };
 
-static inline __s64 mark_from_diag(const char *ss, const struct mptcp_mark_entry *e)
+static inline __s64 mark_from_diag(const char *ss, int family, const void *addr, __be16 port)
 {
-	char addr[INET6_ADDRSTRLEN], key[64];
+	char name[INET6_ADDRSTRLEN], key[64];
 	const char *line, *fwmark, *end;
 
-	inet_ntop(e->family, e->local, addr, sizeof(addr));
-	snprintf(key, sizeof(key), e->family == AF_INET ? " %s:%u " : " [%s]:%u ",
-		 addr, ntohs(e->local_port));
+	inet_ntop(family, addr, name, sizeof(name));
+	snprintf(key, sizeof(key), family == AF_INET ? " %s:%u " : " [%s]:%u ", name, ntohs(port));
 	line = strstr(ss, key);
 	if (!line)
 		return MARK_NO_SOCKET;
@@ -462,14 +464,17 @@ static inline __s64 mark_from_diag(const char *ss, const struct mptcp_mark_entry
 	return fwmark && fwmark < end ? strtoul(fwmark + strlen(" fwmark:"), NULL, 0) : 0;
 }
 
-static inline __s64 mark_from_nft(const char *nft, const struct mptcp_mark_entry *e)
+static inline __s64 mark_from_nft(const char *nft, int family, const void *addr, __be16 port)
 {
-	bool mapped = e->family == AF_INET6 && IN6_IS_ADDR_V4MAPPED((struct in6_addr *)e->local);
-	char addr[INET6_ADDRSTRLEN], key[64];
+	char name[INET6_ADDRSTRLEN], key[64];
 	const char *elem;
 
-	inet_ntop(mapped ? AF_INET : e->family, e->local + (mapped ? 12 : 0), addr, sizeof(addr));
-	snprintf(key, sizeof(key), "%s . %u . ", addr, ntohs(e->local_port));
+	if (family == AF_INET6 && IN6_IS_ADDR_V4MAPPED((struct in6_addr *)addr)) {
+		family = AF_INET;
+		addr += 12;
+	}
+	inet_ntop(family, addr, name, sizeof(name));
+	snprintf(key, sizeof(key), " %s . %u . ", name, ntohs(port));
 	elem = strstr(nft, key);
 	if (!elem)
 		return MARK_NO_PACKET;
@@ -479,11 +484,12 @@ static inline __s64 mark_from_nft(const char *nft, const struct mptcp_mark_entry
 	return strtoul(elem + strlen(key), NULL, 0);
 }
 
-/* nft forgets the packets that it has seen */
+/* nft forgets the packets that it has seen, at both ends */
 static inline int mark_forget(struct mark_env *env)
 {
-	SYS(fail, "ip netns exec %s nft 'flush set inet flows v4; flush set inet flows v6;"
-		  "flush set inet flows syn; flush set inet flows dev'", env->client);
+	SYS(fail, "for ns in %s %s; do for s in v4 v6 syn dev; do\n"
+		  "ip netns exec $ns nft flush set inet flows $s; done; done",
+	    env->client, env->server);
 	return 0;
 fail:
 	return -1;
@@ -495,10 +501,13 @@ static inline void mark_unsee(struct mark_seen *seen)
 	free(seen->nft);
 }
 
-static inline int mark_see(const char *netns, struct mark_seen *seen)
+static inline int mark_see(struct mark_env *env, bool server, struct mark_seen *seen)
 {
-	seen->quiet = false;
-	seen->ss = mark_output(netns, "ss -tenHO state established");
+	const char *netns = server ? env->server : env->client;
+
+	*seen = (struct mark_seen){ .server = server };
+	/* Without the device that a socket is bound to, 10.0.2.1%eth2 */
+	seen->ss = mark_output(netns, "sh -c 'ss -tenHO state established | sed s/%[a-z0-9]*//g'");
 	/* Not the SYNs: they have the same keys */
 	seen->nft = mark_output(netns, "sh -c 'for s in v4 v6; do nft -n list set inet flows $s; done'");
 	if (ASSERT_OK_PTR(seen->ss, "ss") && ASSERT_OK_PTR(seen->nft, "nft"))
@@ -525,6 +534,8 @@ static inline void mark_check(struct mark_seen *seen, int fd, const __u32 *mark,
 	struct mptcp_mark_entry *e;
 	struct mark_table table;
 	__u64 tcp[MARK_MAX];
+	const __u8 *addr;
+	__be16 port;
 	__s64 nft;
 	int i;
 
@@ -534,9 +545,12 @@ static inline void mark_check(struct mark_seen *seen, int fd, const __u32 *mark,
 
 	for (i = 0; i < n; i++) {
 		e = &table.entry[i];
+		addr = seen->server ? e->remote : e->local;
+		port = seen->server ? e->remote_port : e->local_port;
 		ASSERT_EQ(e->mark, mark[i], "mark by the table");
-		ASSERT_EQ(mark_from_diag(seen->ss, e), mark[i], "mark by inet_diag");
-		nft = mark_from_nft(seen->nft, e);
+		ASSERT_EQ(mark_from_diag(seen->ss, e->family, addr, port), mark[i],
+			  "mark by inet_diag");
+		nft = mark_from_nft(seen->nft, e->family, addr, port);
 		if (nft != MARK_NO_PACKET || !seen->quiet)
 			ASSERT_EQ(nft, mark[i], "mark by nft");
 		ASSERT_EQ(e->id, sub[i].id, "id as in MPTCP_FULL_INFO");
@@ -548,12 +562,12 @@ static inline void mark_check(struct mark_seen *seen, int fd, const __u32 *mark,
 	}
 }
 
-/* The same, looked at now */
-static inline void mark_expect_at(const char *netns, int fd, const __u32 *mark, int n)
+/* The same, of a socket of the client, looked at now */
+static inline void mark_expect_of(struct mark_env *env, int fd, const __u32 *mark, int n)
 {
 	struct mark_seen seen;
 
-	if (mark_see(netns, &seen))
+	if (mark_see(env, false, &seen))
 		return;
 	mark_check(&seen, fd, mark, n);
 	mark_unsee(&seen);
@@ -561,7 +575,7 @@ static inline void mark_expect_at(const char *netns, int fd, const __u32 *mark, 
 
 static inline void mark_expect(struct mark_env *env, const __u32 *mark, int n)
 {
-	mark_expect_at(env->client, env->conn.client_fd, mark, n);
+	mark_expect_of(env, env->conn.client_fd, mark, n);
 }
 
 /* Marks of subflows 1, 2, 3, … at first */

@@ -13,7 +13,7 @@ static void test_two_connections(struct mark_env *env)
 	if (!mark_start(env, AF_INET, 2) && !mark_connect(env, "10.0.1.2", &second) &&
 	    !mark_wait_subflows(second.client_fd, 3)) {
 		mark_expect(env, mark_ordinals, 3);
-		mark_expect_at(env->client, second.client_fd, mark_ordinals, 3);
+		mark_expect_of(env, second.client_fd, mark_ordinals, 3);
 	}
 	mark_disconnect(&second);
 }

@@ -38,7 +38,7 @@ static void test_at_once(struct mark_env *env)
 		if (mark_wait_subflows(conn[i].client_fd, 3))
 			goto disconnect;
 
-	if (mark_see(env->client, &seen))
+	if (mark_see(env, false, &seen))
 		goto disconnect;
 	for (i = 0; i < n; i++)
 		mark_check(&seen, conn[i].client_fd, mark_ordinals, 3);

@@ -101,7 +101,7 @@ static void test_app_after_joins(struct mark_env *env)
 	fd = env->conn.client_fd;
 	if (set_mark(fd, 0x5500) || mark_forget(env) ||
 	    mark_endpoint(env, AF_INET, 3) ||
-	    mark_wait_subflows(fd, 3) || mark_see(env->client, &seen))
+	    mark_wait_subflows(fd, 3) || mark_see(env, false, &seen))
 		return;
 	seen.quiet = true;
 	mark_check(&seen, fd, joined, 3);

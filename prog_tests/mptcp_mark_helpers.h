@@ -59,13 +59,15 @@ struct mark_env {
 	struct mptcp_mark *skel;
 	int cgroup_fd, listen_fd;
 	struct mark_conn conn;		/* the connection of tests that need one only */
+	const void *data;		/* of the subtest */
 };
 
-/* A subtest: its name, the links that it takes, and what it does */
+/* A subtest: its name, the links that it takes, what it does, and with what */
 struct mark_test {
 	const char *name;
 	int links;
 	void (*run)(struct mark_env *env);
+	const void *data;
 };
 
 /* What the witnesses besides the table say of all subflows of the client */
@@ -93,50 +95,46 @@ static inline int __printf(2, 3) mark_ip(const char *netns, const char *fmt, ...
 	return ASSERT_OK(system(cmd), cmd) ? 0 : -1;
 }
 
-/* As many joins as endpoints ask for. A connection takes its limits as it opens */
-static inline int mark_limits(struct mark_env *env)
+/* What a command reads, as "ip -batch -" does: write it, and end the command */
+static inline FILE *mark_batch(const char *cmd)
 {
-	return mark_ip(env->server, "mptcp limits set subflows 8 add_addr_accepted 8") ||
-	       mark_ip(env->client, "mptcp limits set subflows 8 add_addr_accepted 8") ? -1 : 0;
+	FILE *f = popen(cmd, "w");
+
+	ASSERT_OK_PTR(f, cmd);
+	return f;
+}
+
+static inline int mark_batch_end(FILE *f, const char *what)
+{
+	return ASSERT_OK(pclose(f), what) ? 0 : -1;
 }
 
 /*
- * Links 1 to n: link i has 10.0.i.1 and dead:beef:i::1 at the client, .2 and
- * ::2 at the server. What the client sends from an address leaves by its link.
+ * An end of links 1 to n: link i has 10.0.i.1 and dead:beef:i::1 at the client,
+ * .2 and ::2 at the server. Limits for as many joins as endpoints will ask for:
+ * a connection takes them as it opens.
  */
-static inline int mark_links(struct mark_env *env, int n)
+static inline int mark_links(struct mark_env *env, int n, bool client)
 {
-	/*
-	 * Addresses usable at once, link-local ones too. Another index than the
-	 * peer's, or the kernel reports the carrier late: linkwatch_urgent_event(),
-	 * net/core/link_watch.c.
-	 */
-	SYS(fail, "for ns in %s %s; do\n"
-		  "ip netns exec $ns sysctl -qw net.ipv6.conf.all.accept_dad=0\n"
-		  "ip netns exec $ns sysctl -qw net.ipv6.conf.default.accept_dad=0;"
-		  "done", env->client, env->server);
-	SYS(fail, "for i in $(seq %d); do\n"
-		  "echo link add eth$i index 10$i type veth peer name eth$i netns %s;"
-		  "echo link set eth$i up;"
-		  "echo addr add 10.0.$i.1/24 dev eth$i;"
-		  "echo addr add dead:beef:$i::1/64 dev eth$i;"
-		  "done | ip -n %s -batch -", n, env->server, env->client);
-	SYS(fail, "for i in $(seq %d); do\n"
-		  "echo link set eth$i up;"
-		  "echo addr add 10.0.$i.2/24 dev eth$i;"
-		  "echo addr add dead:beef:$i::2/64 dev eth$i;"
-		  "done | ip -n %s -batch -", n, env->server);
-	SYS(fail, "for i in $(seq %d); do\n"
-		  "echo rule add from 10.0.$i.1 table 10$i;"
-		  "echo route add default via 10.0.$i.2 table 10$i;"
-		  "done | ip -n %s -batch -", n, env->client);
-	SYS(fail, "for i in $(seq %d); do\n"
-		  "echo rule add from dead:beef:$i::1 table 10$i;"
-		  "echo route add default via dead:beef:$i::2 table 10$i;"
-		  "done | ip -6 -n %s -batch -", n, env->client);
-	return 0;
-fail:
-	return -1;
+	FILE *f = mark_batch("ip -batch -");
+	int i, host = client ? 1 : 2;
+
+	if (!f)
+		return -1;
+	for (i = 1; i <= n; i++) {
+		/*
+		 * Another index than the peer's, or the kernel reports the carrier
+		 * late: linkwatch_urgent_event(), net/core/link_watch.c
+		 */
+		if (client)
+			fprintf(f, "link add eth%d index %d type veth peer name eth%d netns %s\n",
+				i, 100 + i, i, env->server);
+		fprintf(f, "link set eth%d up\n", i);
+		fprintf(f, "addr add 10.0.%d.%d/24 dev eth%d\n", i, host, i);
+		fprintf(f, "addr add dead:beef:%d::%d/64 dev eth%d\n", i, host, i);
+	}
+	fprintf(f, "mptcp limits set subflows 8 add_addr_accepted 8\n");
+	return mark_batch_end(f, "set up links");
 }
 
 /*
@@ -145,28 +143,72 @@ fail:
  * the client's: the source of what the client sends, "s", the destination of
  * what the server does, "d".
  */
-static inline int mark_nft(const char *netns, const char *end)
+static inline int mark_nft(const char *e)
 {
-	SYS(fail, "ip netns exec %s nft '\n"
-		  "add table inet flows\n"
-		  "add set inet flows v4 { typeof ip saddr . tcp sport . socket mark\n"
-		  "	size 65535; flags dynamic; }\n"
-		  "add set inet flows v6 { typeof ip6 saddr . tcp sport . socket mark\n"
-		  "	size 65535; flags dynamic; }\n"
-		  "add set inet flows syn { typeof ip saddr . tcp sport . socket mark\n"
-		  "	size 65535; flags dynamic; }\n"
-		  "add set inet flows dev { typeof meta oifname . socket mark\n"
-		  "	size 65535; flags dynamic; }'", netns);
-	SYS(fail, "e=%s; ip netns exec %s nft \"\n"
-		  "add chain inet flows out { type filter hook output priority filter; }\n"
-		  "add rule inet flows out update @v4 { ip ${e}addr . tcp ${e}port . socket mark counter }\n"
-		  "add rule inet flows out update @v6 { ip6 ${e}addr . tcp ${e}port . socket mark counter }\n"
-		  "add rule inet flows out update @dev { meta oifname . socket mark counter }\n"
-		  "add rule inet flows out tcp flags & (syn | ack) == syn\t"
-		  "update @syn { ip ${e}addr . tcp ${e}port . socket mark counter }\"", end, netns);
-	return 0;
-fail:
-	return -1;
+	FILE *f = mark_batch("nft -f -");
+
+	if (!f)
+		return -1;
+	fprintf(f, "table inet flows {\n"
+		"set v4 { typeof ip saddr . tcp sport . socket mark; size 65535; flags dynamic; }\n"
+		"set v6 { typeof ip6 saddr . tcp sport . socket mark; size 65535; flags dynamic; }\n"
+		"set syn { typeof ip saddr . tcp sport . socket mark; size 65535; flags dynamic; }\n"
+		"set dev { typeof meta oifname . socket mark; size 65535; flags dynamic; }\n"
+		"chain out {\n"
+		"type filter hook output priority filter;\n"
+		"update @v4 { ip %saddr . tcp %sport . socket mark counter }\n"
+		"update @v6 { ip6 %saddr . tcp %sport . socket mark counter }\n"
+		"update @dev { meta oifname . socket mark counter }\n"
+		"tcp flags & (syn | ack) == syn\t"
+		"update @syn { ip %saddr . tcp %sport . socket mark counter }\n"
+		"}\n}\n", e, e, e, e, e, e);
+	return mark_batch_end(f, "set up nft");
+}
+
+static inline int mark_side(struct mark_env *env, int links, bool client)
+{
+	struct nstoken *ns = open_netns(client ? env->client : env->server);
+	int err = -1;
+
+	if (!ASSERT_OK_PTR(ns, "enter namespace"))
+		return -1;
+	if (!mark_links(env, links, client) && !mark_nft(client ? "s" : "d"))
+		err = 0;
+	close_netns(ns);
+	return err;
+}
+
+/* IPv6 addresses of new links are usable at once, link-local ones too */
+static inline int mark_no_dad(const char *netns)
+{
+	struct nstoken *ns = open_netns(netns);
+	int err;
+
+	if (!ASSERT_OK_PTR(ns, "enter namespace"))
+		return -1;
+	err = write_sysctl("/proc/sys/net/ipv6/conf/all/accept_dad", "0") ?:
+	      write_sysctl("/proc/sys/net/ipv6/conf/default/accept_dad", "0");
+	close_netns(ns);
+	return err;
+}
+
+/* What the client sends from an address leaves by its link */
+static inline int mark_routes(struct mark_env *env, int links, const char *ip, const char *net)
+{
+	const char *sep = strchr(net, ':') ? "::" : ".";
+	char cmd[64];
+	FILE *f;
+	int i;
+
+	snprintf(cmd, sizeof(cmd), "%s -n %s -batch -", ip, env->client);
+	f = mark_batch(cmd);
+	if (!f)
+		return -1;
+	for (i = 1; i <= links; i++) {
+		fprintf(f, "rule add from %s%d%s1 table 10%d\n", net, i, sep, i);
+		fprintf(f, "route add default table 10%d via %s%d%s2\n", i, net, i, sep);
+	}
+	return mark_batch_end(f, "set up routes");
 }
 
 static inline void mark_close(int *fd)
@@ -188,7 +230,7 @@ static inline void mark_env_close(struct mark_env *env)
 	mark_close(&env->listen_fd);
 	netns_free(env->client_ns);
 	netns_free(env->server_ns);
-	mptcp_mark__destroy(env->skel);
+	mptcp_mark__detach(env->skel);
 	mark_close(&env->cgroup_fd);
 }
 
@@ -205,10 +247,13 @@ static inline int mark_attach(struct mptcp_mark *skel, int cgroup_fd)
 	return 0;
 }
 
-/* The program, attached to a cgroup that this process is in, and the network */
-static inline int mark_env_open(struct mark_env *env, int links)
+/* The program as it was loaded, attached to a cgroup of ours; and the network */
+static inline int mark_env_open(struct mark_env *env, struct mptcp_mark *skel, int links)
 {
-	*env = (struct mark_env){ .listen_fd = -1, .conn = { -1, -1 } };
+	*env = (struct mark_env){ .skel = skel, .listen_fd = -1, .conn = { -1, -1 } };
+
+	skel->data_mark_cfg->mark_config = (struct mptcp_mark_config){ .mask = ~0U };
+	skel->data_mark_cnt->mark_stats = (struct mptcp_mark_stats){};
 
 	/* Of this process alone: test_progs -j runs tests in parallel */
 	snprintf(env->client, sizeof(env->client), "mark_c_%d", getpid());
@@ -217,10 +262,6 @@ static inline int mark_env_open(struct mark_env *env, int links)
 	env->cgroup_fd = test__join_cgroup(MARK_CGROUP);
 	if (!ASSERT_OK_FD(env->cgroup_fd, "join cgroup"))
 		return -1;
-
-	env->skel = mptcp_mark__open_and_load();
-	if (!ASSERT_OK_PTR(env->skel, "load mptcp_mark"))
-		goto fail;
 
 	if (mark_attach(env->skel, env->cgroup_fd))
 		goto fail;
@@ -232,8 +273,10 @@ static inline int mark_env_open(struct mark_env *env, int links)
 	if (!ASSERT_OK_PTR(env->server_ns, "server namespace"))
 		goto fail;
 
-	if (mark_links(env, links) || mark_limits(env) ||
-	    mark_nft(env->client, "s") || mark_nft(env->server, "d"))
+	if (mark_no_dad(env->client) || mark_no_dad(env->server) ||
+	    mark_side(env, links, true) || mark_side(env, links, false) ||
+	    mark_routes(env, links, "ip", "10.0.") ||
+	    mark_routes(env, links, "ip -6", "dead:beef:"))
 		goto fail;
 	return 0;
 fail:
@@ -244,15 +287,22 @@ fail:
 /* Run the subtests of a table, each in an environment of its own */
 static inline void mark_run(const struct mark_test *tests, int n)
 {
+	struct mptcp_mark *skel;
 	struct mark_env env;
 	int i;
 
+	skel = mptcp_mark__open_and_load();
+	if (!ASSERT_OK_PTR(skel, "load mptcp_mark"))
+		return;
 	for (i = 0; i < n; i++) {
-		if (!test__start_subtest(tests[i].name) || mark_env_open(&env, tests[i].links))
+		if (!test__start_subtest(tests[i].name) ||
+		    mark_env_open(&env, skel, tests[i].links))
 			continue;
+		env.data = tests[i].data;
 		tests[i].run(&env);
 		mark_env_close(&env);
 	}
+	mptcp_mark__destroy(skel);
 }
 
 /* A 'subflow' endpoint at the client's end of a link */
@@ -509,7 +559,8 @@ static inline int mark_see(struct mark_env *env, bool server, struct mark_seen *
 	/* Without the device that a socket is bound to, 10.0.2.1%eth2 */
 	seen->ss = mark_output(netns, "sh -c 'ss -tenHO state established | sed s/%[a-z0-9]*//g'");
 	/* Not the SYNs: they have the same keys */
-	seen->nft = mark_output(netns, "sh -c 'for s in v4 v6; do nft -n list set inet flows $s; done'");
+	seen->nft = mark_output(netns, "sh -c 'nft -n list set inet flows v4;"
+				       "nft -n list set inet flows v6'");
 	if (ASSERT_OK_PTR(seen->ss, "ss") && ASSERT_OK_PTR(seen->nft, "nft"))
 		return 0;
 	mark_unsee(seen);

@@ -2,20 +2,10 @@
 /* What the mark is made of: base, mask, and the application's: rules 2 and 10. */
 #include "mptcp_mark_helpers.h"
 
-static const struct value_case {
-	const char *name;
+struct value_case {
 	__u32 base, mask;
 	__u32 app;		/* SO_MARK of the application, set before connect */
 	__u32 expected[3];
-} cases[] = {
-	{ "base",	0x100,	~0U,	0,	{ 0x101, 0x102, 0x103 } },
-	{ "no_mask",	0,	~0U,	0xab00,	{ 1, 2, 3 } },
-	{ "low_mask",	0,	0xff,	0xab00,	{ 0xab01, 0xab02, 0xab03 } },
-	{ "high_mask",	0x50000, 0xf0000, 0xab, { 0x500ab, 0x500ab, 0x500ab } },
-	{ "base_outside", 0xf00, 0xff,	0xab00,	{ 0xab01, 0xab02, 0xab03 } },
-	{ "wraps_to_0",	0xff,	0xff,	0xab00,	{ 0xab00, 0xab01, 0xab02 } },
-	{ "empty_mask",	0x100,	0,	0xab,	{ 0xab, 0xab, 0xab } },
-	{ "mark_0",	~0U,	~0U,	0xab,	{ 0, 1, 2 } },
 };
 
 static int set_mark(int fd, __u32 mark)
@@ -53,8 +43,9 @@ static int connect_marked(struct mark_env *env, __u32 app)
 	return mark_accept(env, &env->conn);
 }
 
-static void test_case(struct mark_env *env, const struct value_case *c)
+static void test_case(struct mark_env *env)
 {
+	const struct value_case *c = env->data;
 	struct mptcp_mark_config *config = &env->skel->data_mark_cfg->mark_config;
 
 	config->base = c->base;
@@ -108,21 +99,24 @@ static void test_app_after_joins(struct mark_env *env)
 	mark_unsee(&seen);
 }
 
+#define CASE(_name, _base, _mask, _app, ...)					\
+	{ _name, 3, test_case,							\
+	  &(const struct value_case){ _base, _mask, _app, { __VA_ARGS__ } } }
+
 static const struct mark_test tests[] = {
+	CASE("base",	     0x100,   ~0U,     0,      0x101, 0x102, 0x103),
+	CASE("no_mask",	     0,	      ~0U,     0xab00, 1, 2, 3),
+	CASE("low_mask",     0,	      0xff,    0xab00, 0xab01, 0xab02, 0xab03),
+	CASE("high_mask",    0x50000, 0xf0000, 0xab,   0x500ab, 0x500ab, 0x500ab),
+	CASE("base_outside", 0xf00,   0xff,    0xab00, 0xab01, 0xab02, 0xab03),
+	CASE("wraps_to_0",   0xff,    0xff,    0xab00, 0xab00, 0xab01, 0xab02),
+	CASE("empty_mask",   0x100,   0,       0xab,   0xab, 0xab, 0xab),
+	CASE("mark_0",	     ~0U,     ~0U,     0xab,   0, 1, 2),
 	{ "app_before_joins", 3, test_app_before_joins },
 	{ "app_after_joins", 3, test_app_after_joins },
 };
 
 void test_mptcp_mark_value(void)
 {
-	struct mark_env env;
-	int i;
-
-	for (i = 0; i < ARRAY_SIZE(cases); i++) {
-		if (!test__start_subtest(cases[i].name) || mark_env_open(&env, 3))
-			continue;
-		test_case(&env, &cases[i]);
-		mark_env_close(&env);
-	}
 	mark_run(tests, ARRAY_SIZE(tests));
 }

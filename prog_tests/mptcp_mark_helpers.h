@@ -362,22 +362,32 @@ static inline int mark_wait_subflows(int fd, int n)
 	return -1;
 }
 
-/* In a namespace of the two; the cgroup of the process is that of its sockets */
-static inline int mark_enter(const char *netns, const char *cgroup, struct nstoken **ns)
+/* Elsewhere for a while: sockets are of the namespace and cgroup of their maker */
+struct mark_place {
+	struct nstoken *ns;
+	bool moved;
+};
+
+/* Go to a namespace, and to a cgroup: the root where it is NULL */
+static inline int mark_enter(const char *netns, const char *cgroup, struct mark_place *place)
 {
-	*ns = open_netns(netns);
-	if (!ASSERT_OK_PTR(*ns, "enter namespace"))
+	place->ns = open_netns(netns);
+	if (!ASSERT_OK_PTR(place->ns, "enter namespace"))
 		return -1;
-	if (ASSERT_OK(cgroup ? join_cgroup(cgroup) : join_root_cgroup(), "enter cgroup"))
+	/* To change cgroups takes the kernel 10 ms */
+	place->moved = !cgroup || strcmp(cgroup, MARK_CGROUP);
+	if (!place->moved ||
+	    ASSERT_OK(cgroup ? join_cgroup(cgroup) : join_root_cgroup(), "enter cgroup"))
 		return 0;
-	close_netns(*ns);
+	close_netns(place->ns);
 	return -1;
 }
 
-static inline void mark_leave(struct nstoken *ns)
+static inline void mark_leave(struct mark_place *place)
 {
-	close_netns(ns);
-	ASSERT_OK(join_cgroup(MARK_CGROUP), "return to cgroup");
+	close_netns(place->ns);
+	if (place->moved)
+		ASSERT_OK(join_cgroup(MARK_CGROUP), "return to cgroup");
 }
 
 /* Listen at the server, from a cgroup or, where that is NULL, unmarked */
@@ -388,13 +398,13 @@ static inline int mark_listen_proto(struct mark_env *env, const char *addr, cons
 		.timeout_ms = MARK_TIMEOUT_MS,
 		.proto = proto,
 	};
-	struct nstoken *ns;
+	struct mark_place place;
 
-	if (mark_enter(env->server, cgroup, &ns))
+	if (mark_enter(env->server, cgroup, &place))
 		return -1;
 	env->listen_fd = start_server_str(strchr(addr, ':') ? AF_INET6 : AF_INET, SOCK_STREAM,
 					  addr, 0, &opts);
-	mark_leave(ns);
+	mark_leave(&place);
 	return ASSERT_OK_FD(env->listen_fd, "listen") ? 0 : -1;
 }
 
@@ -430,15 +440,15 @@ static inline int mark_connect_from(struct mark_env *env, const char *addr, cons
 		.timeout_ms = MARK_TIMEOUT_MS,
 		.proto = proto,
 	};
-	struct nstoken *ns;
+	struct mark_place place;
 
 	*c = (struct mark_conn){ -1, -1 };
-	if (mark_enter(env->client, cgroup, &ns))
+	if (mark_enter(env->client, cgroup, &place))
 		return -1;
 	c->client_fd = connect_to_addr_str(strchr(addr, ':') ? AF_INET6 : AF_INET, SOCK_STREAM,
 					   addr, ntohs(get_socket_local_port(env->listen_fd)),
 					   &opts);
-	mark_leave(ns);
+	mark_leave(&place);
 	return ASSERT_OK_FD(c->client_fd, "connect") ? mark_accept(env, c) : -1;
 }
 

@@ -171,7 +171,7 @@ static void create_subflow(struct mark_env *env, int fd, int link)
 /* The userspace path manager: subflows created over netlink */
 static void test_userspace(struct mark_env *env)
 {
-	struct nstoken *ns;
+	struct mark_place place;
 	int fd, link;
 
 	if (!ASSERT_OK(SYS_NOFAIL("ip netns exec %s sysctl -w net.mptcp.pm_type=1", env->client),
@@ -179,11 +179,11 @@ static void test_userspace(struct mark_env *env)
 	    mark_listen(env, "10.0.1.2") ||
 	    mark_connect(env, "10.0.1.2", &env->conn) ||
 	    mark_wait_subflows(env->conn.client_fd, 1) ||
-	    mark_enter(env->client, MARK_CGROUP, &ns))
+	    mark_enter(env->client, MARK_CGROUP, &place))
 		return;
 
 	fd = socket(AF_NETLINK, SOCK_RAW, NETLINK_GENERIC);
-	mark_leave(ns);
+	mark_leave(&place);
 	if (!ASSERT_OK_FD(fd, "netlink socket"))
 		return;
 	for (link = 2; link <= 3; link++)

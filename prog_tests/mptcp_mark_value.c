@@ -29,13 +29,13 @@ static int connect_marked(struct mark_env *env, __u32 app)
 	struct network_helper_opts opts = { .timeout_ms = MARK_TIMEOUT_MS, .proto = IPPROTO_MPTCP };
 	struct sockaddr_storage addr;
 	socklen_t len = sizeof(addr);
-	struct nstoken *ns;
+	struct mark_place place;
 
 	if (!ASSERT_OK(getsockname(env->listen_fd, (void *)&addr, &len), "address of listener") ||
-	    mark_enter(env->client, MARK_CGROUP, &ns))
+	    mark_enter(env->client, MARK_CGROUP, &place))
 		return -1;
 	env->conn.client_fd = client_socket(AF_INET, SOCK_STREAM, &opts);
-	mark_leave(ns);
+	mark_leave(&place);
 	if (!ASSERT_OK_FD(env->conn.client_fd, "socket") ||
 	    (app && set_mark(env->conn.client_fd, app)) ||
 	    !ASSERT_OK(connect(env->conn.client_fd, (void *)&addr, len), "connect"))

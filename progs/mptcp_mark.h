@@ -35,7 +35,6 @@ struct mptcp_mark_stats {
  * Errors:
  *   EINVAL	len has no room for struct mptcp_mark_table
  *   EOPNOTSUPP	an MPTCP socket, but the program is not attached to its cgroup
- *		(ENOPROTOOPT once the connection has fallen back to TCP)
  *   others	as the kernel answers SOL_MPTCP for a socket that is not MPTCP
  */
 #ifndef SOL_MPTCP

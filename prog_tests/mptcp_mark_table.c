@@ -1,0 +1,231 @@
+// SPDX-License-Identifier: GPL-2.0
+/* getsockopt(SOL_MPTCP, MPTCP_MARK_TABLE), asked well and badly: rule 13. */
+#include <pthread.h>
+#include "mptcp_mark_helpers.h"
+
+#define HDR	sizeof(struct mptcp_mark_table)
+#define ENTRY	sizeof(struct mptcp_mark_entry)
+
+/* A socket of the client, in a cgroup or in none of ours */
+static int client_fd(struct mark_env *env, int type, int proto, const char *cgroup)
+{
+	struct mark_place place;
+	int fd;
+
+	if (mark_enter(env->client, cgroup, &place))
+		return -1;
+	fd = socket(AF_INET, type, proto);
+	mark_leave(&place);
+	ASSERT_OK_FD(fd, "socket");
+	return fd;
+}
+
+static void test_empty(struct mark_env *env)
+{
+	struct sockaddr_in any = { .sin_family = AF_INET };
+	struct mark_table table;
+
+	env->conn.client_fd = client_fd(env, SOCK_STREAM, IPPROTO_MPTCP, MARK_CGROUP);
+	if (env->conn.client_fd < 0)
+		return;
+	ASSERT_EQ(mark_get_table(env->conn.client_fd, &table), 0, "before the first subflow");
+	/* It exists now, but is no connection yet */
+	ASSERT_OK(bind(env->conn.client_fd, (void *)&any, sizeof(any)), "bind");
+	ASSERT_EQ(mark_get_table(env->conn.client_fd, &table), 0, "before connect");
+	ASSERT_OK(listen(env->conn.client_fd, 1), "listen");
+	ASSERT_EQ(mark_get_table(env->conn.client_fd, &table), 0, "of a listener");
+}
+
+static void test_subflows(struct mark_env *env)
+{
+	static const __u32 after_close[] = { 1, 3, 4, 5, 6, 7, 8 };
+	int link, fd;
+
+	if (mark_start(env, AF_INET, 0))
+		return;
+	fd = env->conn.client_fd;
+	mark_expect(env, mark_ordinals, 1);
+
+	/* One by one: endpoints are not taken in the order of their ids */
+	for (link = 2; link <= 8; link++)
+		if (mark_endpoint(env, AF_INET, link) || mark_wait_subflows(fd, link))
+			return;
+	mark_expect(env, mark_ordinals, 8);
+
+	if (!mark_ip(env->client, "mptcp endpoint delete id 2") && !mark_wait_subflows(fd, 7))
+		mark_expect(env, after_close, 7);
+}
+
+/* Of every length: the entries that fit, the true total, nothing beyond */
+static void test_lengths(struct mark_env *env)
+{
+	static char long_buf[1 << 16];
+	struct mark_table full, table;
+	size_t size, fit, i;
+	socklen_t len;
+	int err;
+
+	if (mark_start(env, AF_INET, 2) ||
+	    !ASSERT_EQ(mark_get_table(env->conn.client_fd, &full), 3, "entries"))
+		return;
+
+	for (size = 0; size <= HDR + 4 * ENTRY; size++) {
+		memset(&table, 0xa5, sizeof(table));
+		len = size;
+		err = getsockopt(env->conn.client_fd, SOL_MPTCP, MPTCP_MARK_TABLE, &table, &len);
+		if (size < HDR) {
+			if (!ASSERT_ERR(err, "no room for the header") ||
+			    !ASSERT_EQ(errno, EINVAL, "errno"))
+				return;
+			fit = 0;
+		} else {
+			fit = (size - HDR) / ENTRY < 3 ? (size - HDR) / ENTRY : 3;
+			if (!ASSERT_OK(err, "room for the header") ||
+			    !ASSERT_EQ(len, HDR + fit * ENTRY, "length written") ||
+			    !ASSERT_OK(memcmp(&table, &full, HDR), "header") ||
+			    !ASSERT_OK(memcmp(table.entry, full.entry, fit * ENTRY), "entries"))
+				return;
+			fit = HDR + fit * ENTRY;
+		}
+		for (i = fit; i < sizeof(table); i++)
+			if (!ASSERT_EQ(((__u8 *)&table)[i], 0xa5, "beyond"))
+				return;
+	}
+
+	/* More than the page that the kernel gives to a program */
+	len = sizeof(long_buf);
+	if (ASSERT_OK(getsockopt(env->conn.client_fd, SOL_MPTCP, MPTCP_MARK_TABLE, long_buf,
+				 &len), "long buffer"))
+		ASSERT_EQ(len, HDR + 3 * ENTRY, "length written");
+}
+
+static void test_bad_pointers(struct mark_env *env)
+{
+	struct mark_table table;
+	socklen_t len = sizeof(table);
+	int fd;
+
+	if (mark_start(env, AF_INET, 0))
+		return;
+	fd = env->conn.client_fd;
+	/* The kernel takes a length that it cannot read for 0, and goes on */
+	ASSERT_ERR(getsockopt(fd, SOL_MPTCP, MPTCP_MARK_TABLE, &table, NULL), "no length");
+	ASSERT_TRUE(errno == EINVAL || errno == EFAULT, "errno");
+	/* It copies nothing to a buffer that is NULL, and tells the length */
+	ASSERT_OK(getsockopt(fd, SOL_MPTCP, MPTCP_MARK_TABLE, NULL, &len), "no buffer");
+	ASSERT_EQ(len, HDR + ENTRY, "length of the table");
+	len = sizeof(table);
+	ASSERT_ERR(getsockopt(fd, SOL_MPTCP, MPTCP_MARK_TABLE, (void *)1, &len), "bad buffer");
+	ASSERT_EQ(errno, EFAULT, "errno");
+	len = -1;
+	ASSERT_ERR(getsockopt(fd, SOL_MPTCP, MPTCP_MARK_TABLE, &table, &len), "length below 0");
+	mark_expect(env, mark_ordinals, 1);
+}
+
+/* What the program leaves alone has the same answer in the cgroup and outside */
+static void test_not_ours(struct mark_env *env)
+{
+	static const struct {
+		int type, proto, level, name;
+	} cases[] = {
+		{ SOCK_STREAM, IPPROTO_MPTCP, SOL_MPTCP, MPTCP_MARK_TABLE + 1 },
+		{ SOCK_STREAM, IPPROTO_MPTCP, SOL_MPTCP + 1, MPTCP_MARK_TABLE },
+		{ SOCK_STREAM, IPPROTO_MPTCP, SOL_TCP, MPTCP_MARK_TABLE },
+		{ SOCK_STREAM, IPPROTO_MPTCP, SOL_SOCKET, SO_MARK },
+		{ SOCK_STREAM, IPPROTO_TCP, SOL_MPTCP, MPTCP_MARK_TABLE },
+		{ SOCK_STREAM, IPPROTO_TCP, SOL_TCP, TCP_INFO },
+		{ SOCK_DGRAM, IPPROTO_UDP, SOL_MPTCP, MPTCP_MARK_TABLE },
+	};
+	static const char *const cgroup[2] = { NULL, MARK_CGROUP };
+	static char answer[2][2 * 4096];
+	int i, j, fd, ret[2], err[2];
+	socklen_t len[2];
+
+	for (i = 0; i < ARRAY_SIZE(cases); i++) {
+		for (j = 0; j < 2; j++) {
+			fd = client_fd(env, cases[i].type, cases[i].proto, cgroup[j]);
+			if (fd < 0)
+				return;
+			len[j] = sizeof(answer[j]);
+			errno = 0;
+			ret[j] = getsockopt(fd, cases[i].level, cases[i].name, answer[j], &len[j]);
+			err[j] = errno;
+			close(fd);
+		}
+		ASSERT_EQ(ret[1], ret[0], "result");
+		ASSERT_EQ(err[1], err[0], "errno");
+		ASSERT_EQ(len[1], len[0], "length");
+		ASSERT_OK(memcmp(answer[1], answer[0], sizeof(answer[0])), "answer");
+	}
+}
+
+struct reader {
+	pthread_t thread;
+	int fd, reads, wrong;
+	bool *stop;
+};
+
+/* Never a table with a subflow that is not marked by its id, nor twice */
+static void *read_tables(void *arg)
+{
+	struct reader *r = arg;
+	struct mark_table table;
+	socklen_t len;
+	int i;
+
+	while (!READ_ONCE(*r->stop)) {
+		len = sizeof(table);
+		if (getsockopt(r->fd, SOL_MPTCP, MPTCP_MARK_TABLE, &table, &len) ||
+		    len != HDR + table.hdr.total * ENTRY || table.hdr.total > 9)
+			r->wrong++;
+		for (i = 0; !r->wrong && i < table.hdr.total; i++)
+			if (table.entry[i].mark != table.entry[i].id ||
+			    (i && table.entry[i].id <= table.entry[i - 1].id))
+				r->wrong++;
+		r->reads++;
+	}
+	return NULL;
+}
+
+static void test_threads(struct mark_env *env)
+{
+	struct reader reader[2] = {};
+	bool stop = false;
+	int i, n = 0, fd;
+
+	if (mark_start(env, AF_INET, 2))
+		return;
+	fd = env->conn.client_fd;
+	for (n = 0; n < 2; n++) {
+		reader[n].fd = fd;
+		reader[n].stop = &stop;
+		if (!ASSERT_OK(pthread_create(&reader[n].thread, NULL, read_tables, &reader[n]),
+			       "thread"))
+			break;
+	}
+	for (i = 0; i < 10; i++)
+		if (mark_ip(env->client, "mptcp endpoint delete id 2") ||
+		    mark_wait_subflows(fd, 2) || mark_endpoint(env, AF_INET, 2) ||
+		    mark_wait_subflows(fd, 3))
+			break;
+	WRITE_ONCE(stop, true);
+	for (i = 0; i < n; i++) {
+		pthread_join(reader[i].thread, NULL);
+		ASSERT_GT(reader[i].reads, 0, "tables read");
+		ASSERT_EQ(reader[i].wrong, 0, "wrong tables");
+	}
+}
+
+static const struct mark_test tests[] = {
+	{ "empty", 1, test_empty },
+	{ "subflows", 8, test_subflows },
+	{ "lengths", 3, test_lengths },
+	{ "bad_pointers", 1, test_bad_pointers },
+	{ "not_ours", 1, test_not_ours },
+	{ "threads", 3, test_threads },
+};
+
+void test_mptcp_mark_table(void)
+{
+	mark_run(tests, ARRAY_SIZE(tests));
+}

@@ -1,0 +1,198 @@
+// SPDX-License-Identifier: GPL-2.0
+/* Plain TCP is left alone, fallback to TCP keeps the mark it got: rule 6. */
+#include "mptcp_mark_helpers.h"
+
+/* The one socket of a connection that is no longer MPTCP, or never was */
+static void expect_one(struct mark_env *env, __u32 mark)
+{
+	struct sockaddr_in addr;
+	socklen_t len = sizeof(addr);
+	struct mark_seen seen;
+
+	if (!ASSERT_OK(getsockname(env->conn.client_fd, (void *)&addr, &len), "getsockname") ||
+	    mark_see(env, false, &seen))
+		return;
+	ASSERT_EQ(mark_from_diag(seen.ss, AF_INET, &addr.sin_addr, addr.sin_port), mark,
+		  "mark by inet_diag");
+	ASSERT_EQ(mark_from_nft(seen.nft, AF_INET, &addr.sin_addr, addr.sin_port), mark,
+		  "mark by nft");
+	mark_unsee(&seen);
+}
+
+/* A plain TCP connection, to a listener of either kind, its mark as it was set */
+static void test_plain(struct mark_env *env)
+{
+	const __u32 *mark = env->data;
+	int fd;
+
+	if (mark_listen_proto(env, "10.0.1.2", MARK_CGROUP, IPPROTO_TCP) ||
+	    mark_connect_from(env, "10.0.1.2", MARK_CGROUP, IPPROTO_TCP, &env->conn))
+		return;
+	fd = env->conn.client_fd;
+	if (*mark && (!ASSERT_OK(setsockopt(fd, SOL_SOCKET, SO_MARK, mark, sizeof(*mark)),
+				 "setsockopt(SO_MARK)") ||
+		      mark_forget(env) || mark_byte(&env->conn)))
+		return;
+	expect_one(env, *mark);
+	ASSERT_EQ(env->skel->data_mark_cnt->mark_stats.marked, 0, "counted as marked");
+	ASSERT_EQ(env->skel->data_mark_cnt->mark_stats.failed, 0, "counted as failed");
+}
+
+static int send_and_recv(struct mark_conn *c)
+{
+	char buf[64] = "some data";
+
+	return ASSERT_EQ(send(c->client_fd, buf, sizeof(buf), 0), sizeof(buf), "send") &&
+	       ASSERT_EQ(recv(c->server_fd, buf, sizeof(buf), MSG_WAITALL), sizeof(buf), "recv") ?
+	       0 : -1;
+}
+
+/* Fallen back, a socket answers as TCP does: it knows no SOL_MPTCP */
+static bool has_fallen_back(int fd)
+{
+	struct mark_subflow_info sub[MARK_MAX];
+	__u64 tcp[MARK_MAX];
+
+	return mark_full_info(fd, sub, tcp) == -EOPNOTSUPP;
+}
+
+/* It does, by and by, as data goes, and has the mark it had */
+static void expect_fallback(struct mark_env *env)
+{
+	__u64 deadline = mark_now_ms() + MARK_TIMEOUT_MS;
+	struct mark_table table;
+
+	while (!has_fallen_back(env->conn.client_fd) && mark_now_ms() < deadline)
+		if (send_and_recv(&env->conn))
+			return;
+	ASSERT_TRUE(has_fallen_back(env->conn.client_fd), "fallback to TCP");
+
+	expect_one(env, 1);
+	if (ASSERT_EQ(mark_get_table(env->conn.client_fd, &table), 1, "entries of the table"))
+		ASSERT_EQ(table.entry[0].mark, 1, "mark by the table");
+	ASSERT_EQ(env->skel->data_mark_cnt->mark_stats.marked, 1, "counted as marked");
+}
+
+/* A rule for the packets that leave the client */
+static int nft_rule(struct mark_env *env, const char *rule)
+{
+	if (!SYS_NOFAIL("ip netns exec %s nft '\n"
+			"add chain inet flows mangle { type filter hook output priority 100; };"
+			"add rule inet flows mangle %s'", env->client, rule))
+		return 0;
+	printf("%s:SKIP:nft or the kernel does not take: %s\n", __func__, rule);
+	test__skip();
+	return -1;
+}
+
+/* The peer does not know of MPTCP: the SYN-ACK is plain */
+static void test_fallback_syn(struct mark_env *env)
+{
+	if (!mark_endpoints(env, AF_INET, 1) &&
+	    !mark_listen_proto(env, "10.0.1.2", NULL, IPPROTO_TCP) &&
+	    !mark_connect(env, "10.0.1.2", &env->conn))
+		expect_fallback(env);
+}
+
+static int set_sysctl(const char *netns, const char *setting)
+{
+	return ASSERT_OK(SYS_NOFAIL("ip netns exec %s sysctl -w %s", netns, setting), setting) ?
+	       0 : -1;
+}
+
+/* The peer has MPTCP switched off */
+static void test_peer_off(struct mark_env *env)
+{
+	struct mark_place place;
+	int fd;
+
+	if (set_sysctl(env->server, "net.mptcp.enabled=0") || mark_enter(env->server, NULL, &place))
+		return;
+	fd = socket(AF_INET, SOCK_STREAM, IPPROTO_MPTCP);
+	mark_leave(&place);
+	ASSERT_ERR_FD(fd, "MPTCP socket of the peer");
+	test_fallback_syn(env);
+}
+
+/* The option does not come through but on SYNs: from the third ACK on */
+static void test_fallback_ack(struct mark_env *env)
+{
+	if (!nft_rule(env, "tcp flags & syn == 0 reset tcp option mptcp") &&
+	    !mark_endpoints(env, AF_INET, 1) && !mark_listen(env, "10.0.1.2") &&
+	    !mark_connect(env, "10.0.1.2", &env->conn))
+		expect_fallback(env);
+}
+
+/* Somebody changes the data, in the middle: the peer sends MP_FAIL, RFC 8684 3.7 */
+static void test_fallback_data(struct mark_env *env)
+{
+	char *nstat;
+
+	if (set_sysctl(env->client, "net.mptcp.checksum_enabled=1") ||
+	    set_sysctl(env->server, "net.mptcp.checksum_enabled=1") ||
+	    mark_start(env, AF_INET, 0) || send_and_recv(&env->conn))
+		return;
+	mark_expect(env, mark_ordinals, 1);
+	if (nft_rule(env, "tcp flags & syn == 0 @ih,0,16 set 0x5858"))
+		return;
+	expect_fallback(env);
+
+	nstat = mark_output(env->server, "nstat -asz MPTcpExtMPFailTx");
+	if (ASSERT_OK_PTR(nstat, "nstat"))
+		ASSERT_HAS_SUBSTR(nstat, "MPTcpExtMPFailTx                1 ", "MP_FAIL sent");
+	free(nstat);
+}
+
+static void test_checksum(struct mark_env *env)
+{
+	if (!set_sysctl(env->client, "net.mptcp.checksum_enabled=1") &&
+	    !set_sysctl(env->server, "net.mptcp.checksum_enabled=1") &&
+	    !mark_start(env, AF_INET, 2))
+		mark_expect(env, mark_ordinals, 3);
+}
+
+/* Data in the SYN, without a cookie: net.ipv4.tcp_fastopen, ip-sysctl.rst */
+static void test_fastopen(struct mark_env *env)
+{
+	struct network_helper_opts opts = { .timeout_ms = MARK_TIMEOUT_MS, .proto = IPPROTO_MPTCP };
+	struct sockaddr_storage addr;
+	socklen_t len = sizeof(addr);
+	char buf[] = "in the SYN";
+	struct mark_place place;
+
+	if (set_sysctl(env->client, "net.ipv4.tcp_fastopen=0x607") ||
+	    set_sysctl(env->server, "net.ipv4.tcp_fastopen=0x607") ||
+	    mark_endpoints(env, AF_INET, 2) || mark_listen(env, "10.0.1.2") ||
+	    !ASSERT_OK(getsockname(env->listen_fd, (void *)&addr, &len), "address of listener") ||
+	    mark_enter(env->client, MARK_CGROUP, &place))
+		return;
+	env->conn.client_fd = client_socket(AF_INET, SOCK_STREAM, &opts);
+	mark_leave(&place);
+	if (!ASSERT_OK_FD(env->conn.client_fd, "socket") ||
+	    !ASSERT_EQ(sendto(env->conn.client_fd, buf, sizeof(buf), MSG_FASTOPEN, (void *)&addr,
+			      len), sizeof(buf), "sendto"))
+		return;
+	env->conn.server_fd = accept(env->listen_fd, NULL, NULL);
+	if (!ASSERT_OK_FD(env->conn.server_fd, "accept") ||
+	    !ASSERT_EQ(recv(env->conn.server_fd, buf, sizeof(buf), MSG_WAITALL), sizeof(buf),
+		       "recv") ||
+	    mark_byte(&env->conn) || mark_wait_subflows(env->conn.client_fd, 3))
+		return;
+	mark_expect(env, mark_ordinals, 3);
+}
+
+static const struct mark_test tests[] = {
+	{ "plain", 1, test_plain, &(const __u32){ 0 } },
+	{ "plain_marked", 1, test_plain, &(const __u32){ 0x77 } },
+	{ "fallback_syn", 2, test_fallback_syn },
+	{ "peer_off", 2, test_peer_off },
+	{ "fallback_ack", 2, test_fallback_ack },
+	{ "fallback_data", 1, test_fallback_data },
+	{ "checksum", 3, test_checksum },
+	{ "fastopen", 3, test_fastopen },
+};
+
+void test_mptcp_mark_tcp(void)
+{
+	mark_run(tests, ARRAY_SIZE(tests));
+}

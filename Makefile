@@ -46,7 +46,7 @@ OTHER_GOALS := $(filter-out setup,$(MAKECMDGOALS))
 .PHONY: setup $(OTHER_GOALS)
 
 setup:
-	@scripts/setup.sh $(if $(KSRC),-k,-d "$(SETUP_DIR)")
+	@scripts/setup.sh $(if $(KSRC)$(wildcard ../lib.mk),-k,-d "$(SETUP_DIR)")
 
 $(OTHER_GOALS): setup
 	+@$(MAKE) --no-print-directory $@
@@ -62,6 +62,7 @@ endif
 override KSRC := $(if $(KSRC),$(abspath $(KSRC)))
 SELFTESTS := $(KSRC)/tools/testing/selftests
 
+OUTPUT_GIVEN := $(OUTPUT)
 ifeq ($(OUTPUT),)
 OUTPUT := $(if $(O),$(abspath $(O))/kselftest/mptcp_mark,$(CURDIR))
 endif
@@ -77,7 +78,8 @@ TEST_PROGS := mptcp_mark.sh
 TEST_GEN_FILES := $(BPF_OBJS)
 
 override define CLEAN
-	$(RM) -r $(BUILD) $(OUTPUT)/test_progs $(addprefix $(OUTPUT)/,$(BPF_OBJS))
+	$(RM) -r $(BUILD) $(addprefix $(OUTPUT)/,test_progs $(BPF_OBJS)) \
+		$(if $(filter-out $(CURDIR),$(OUTPUT)),$(OUTPUT)/mptcp_mark.sh)
 endef
 
 .DEFAULT_GOAL := all
@@ -143,28 +145,31 @@ tree:
 	$(Q)$(call link,$(wildcard $(CURDIR)/progs/*.[ch]),$(TREE_SELFTESTS)/bpf/progs)
 	$(Q)$(call link,$(wildcard $(CURDIR)/prog_tests/*.[ch]),$(TREE_SELFTESTS)/bpf/prog_tests)
 
-ifeq ($(IN_TREE)$(OBJ_PATH)$(filter-out install gen_tar,$(or $(MAKECMDGOALS),all)),)
+ifeq ($(OBJ_PATH)$(filter-out install gen_tar,$(or $(MAKECMDGOALS),all)),)
 
-# The selftests' own Makefile installs, as if we were in the tree. It calls us
-# again, and gives OBJ_PATH then.
+# The selftests' own Makefile installs, from the tree or the tree of links. It
+# calls us again, and gives OBJ_PATH then. It knows of O= alone.
+ifneq ($(if $(O),,$(OUTPUT_GIVEN)),)
+$(error $(MAKECMDGOALS) cannot build in OUTPUT=: give O= instead)
+endif
 ifeq ($(INSTALL_PATH),)
 $(error $(MAKECMDGOALS) needs a folder: give INSTALL_PATH=)
 endif
 install gen_tar: tree
-	+$(Q)$(MAKE) --no-print-directory -C $(TREE_SELFTESTS) TARGETS=mptcp_mark \
+	+$(Q)$(MAKE) --no-print-directory -C $(if $(IN_TREE),..,$(TREE_SELFTESTS)) TARGETS=mptcp_mark \
 		KSRC=$(KSRC) INSTALL_PATH=$(abspath $(INSTALL_PATH)) $(if $(O),O=$(abspath $(O))) $@
 
 else
 
-ifneq ($(IN_TREE)$(OBJ_PATH),)
+ifneq ($(OBJ_PATH),)
 TEST_INCLUDES := $(addprefix $(SELFTESTS)/net/,lib.sh mptcp/mptcp_lib.sh) \
 		 $(wildcard $(SELFTESTS)/net/lib/sh/*.sh $(SELFTESTS)/net/net_helper.sh)
 endif
 ifeq ($(IN_TREE),)
 export override SRC_PATH := $(realpath $(SELFTESTS))
+endif
 ifneq ($(OUTPUT),$(CURDIR))
 building_out_of_srctree := 1
-endif
 endif
 
 OVERRIDE_TARGETS := 1

@@ -96,16 +96,21 @@ load_lib()
 	BASH_ARGV0="$zero"
 }
 
+check_root()
+{
+	[ "$(id -u)" -eq 0 ] || missing "must be root: use sudo"
+}
+
 check_machine()
 {
 	local tool
 
-	[ "$(id -u)" -eq 0 ] || missing "must be root: use sudo"
+	check_root
 	[ -e /proc/sys/net/mptcp/enabled ] ||
 		missing "this kernel has no MPTCP: use one with CONFIG_MPTCP=y"
 	[ "$(cat /proc/sys/net/mptcp/enabled)" != 0 ] ||
 		missing "MPTCP is disabled: sysctl net.mptcp.enabled=1"
-	for tool in "$@"; do
+	for tool in ip ss sysctl "$@"; do
 		command -v "$tool" >/dev/null || missing "no $tool: install it, or run 'make setup'"
 	done
 	ip mptcp limits show >/dev/null 2>&1 ||
@@ -201,51 +206,59 @@ set_up_cgroups()
 	run mkdir "$state/cgroup/client" "$state/cgroup/server"
 }
 
-# bpftool's whole log would bury the reason: its last lines hold it
+# Of bpftool's log the last lines hold the reason: show these alone
+try_bpftool()
+{
+	[ "$debug" -eq 0 ] || echo "+ $BPFTOOL $*" >&2
+	"$BPFTOOL" "$@" >"$state/bpftool.log" 2>&1
+}
+
 bpftool_quiet()
 {
-	local rc=0
-
-	run "$BPFTOOL" "$@" >"$state/bpftool.log" 2>&1 || rc=$?
-	[ "$rc" -eq 0 ] || tail -n 5 "$state/bpftool.log" >&2
-	return "$rc"
+	try_bpftool "$@" && return
+	tail -n 5 "$state/bpftool.log" >&2
+	return 1
 }
 
 attach()
 {
-	local cgroup="$state/cgroup/$1" pin
+	local cgroup="$state/cgroup/$1" pin why
 
 	for pin in "$state"/bpf/prog/*; do
-		bpftool_quiet cgroup attach "$cgroup" sock_ops pinned "$pin" multi 2>/dev/null ||
-			bpftool_quiet cgroup attach "$cgroup" getsockopt pinned "$pin" multi ||
-			return
+		try_bpftool cgroup attach "$cgroup" sock_ops pinned "$pin" multi && continue
+		why="$(tail -n 1 "$state/bpftool.log")"
+		try_bpftool cgroup attach "$cgroup" getsockopt pinned "$pin" multi && continue
+		echo "${pin##*/} attaches neither as sockops ($why)" \
+		     "nor as cgroup/getsockopt ($(tail -n 1 "$state/bpftool.log"))" >&2
+		return 1
 	done
 }
 
 detach()
 {
-	local side="$1" id type
+	local cgroup="$state/cgroup/$1" id type
 
-	"$BPFTOOL" cgroup show "$state/cgroup/$side" 2>/dev/null |
-	while read -r id type _; do
+	"$BPFTOOL" cgroup show "$cgroup" 2>/dev/null | while read -r id type _; do
 		case "$type" in
 		*sock_ops) type=sock_ops ;;
 		*getsockopt) type=getsockopt ;;
 		*) continue ;;
 		esac
-		run "$BPFTOOL" cgroup detach "$state/cgroup/$side" "$type" id "$id"
+		run "$BPFTOOL" cgroup detach "$cgroup" "$type" id "$id"
 	done
 }
 
 mount_tracing()
 {
-	mkdir "$state/tracing" && mount -t tracefs none "$state/tracing"
+	run mkdir "$state/tracing" && run mount -t tracefs none "$state/tracing"
 }
 
 load_prog()
 {
 	bpftool_quiet prog loadall "$prog" "$state/bpf/prog" pinmaps "$state/bpf/map" || return
-	[ "$debug" -eq 0 ] || { mount_tracing && set_config 0 0xffffffff 1; } || return
+	if [ "$debug" -ne 0 ] && [ -e "$state/bpf/map/_data_mark_cfg" ]; then
+		mount_tracing && set_config 0 0xffffffff 1 || return
+	fi
 	attach client || return
 	[ "$both_ends" -eq 0 ] || attach server
 }
@@ -366,58 +379,61 @@ set_up()
 	set_up_mptcpify && start_server
 }
 
+# What runs in our namespaces is ours
 our_processes()
 {
-	ip netns pids "$ns_client"
-	ip netns pids "$ns_server"
+	local name
+
+	for name in "$ns_client" "$ns_server"; do
+		[ -z "$name" ] || [ ! -e "/run/netns/$name" ] || ip netns pids "$name"
+	done
 }
 
-no_process_left()
+end_processes()
 {
-	[ -z "$(our_processes)" ]
+	local deadline=$((SECONDS + 20)) signal=TERM
+
+	while [ -n "$(our_processes)" ]; do
+		our_processes | xargs -r kill "-$signal" 2>/dev/null
+		[ "$SECONDS" -lt "$deadline" ] || signal=KILL
+		sleep 0.05
+	done
 }
 
-# What runs in our namespaces is ours; what a user put into a cgroup of ours
-# from elsewhere goes back to where all begin
-take_down_cgroup()
+# What a user put into a cgroup of ours from elsewhere goes to where all begin
+take_down_cgroups()
 {
-	local cgroup="$1" pid
+	local top cgroup pid
 
-	[ -d "$cgroup" ] || return
-	while read -r pid; do
-		echo "${0##*/}: process $pid leaves cgroup $cgroup" >&2
-		echo "$pid" >"${cgroup%"/${state##*/}/"*}/cgroup.procs"
-	done <"$cgroup/cgroup.procs"
-	run rmdir "$cgroup"
+	top="$(readlink "$state/cgroup")"
+	[ -d "$top" ] || return 0
+	detach client
+	detach server
+	find "$top" -depth -type d | while read -r cgroup; do
+		while read -r pid; do
+			echo "${0##*/}: process $pid leaves cgroup $cgroup" >&2
+			echo "$pid" >"${top%/*}/cgroup.procs"
+		done <"$cgroup/cgroup.procs"
+		run rmdir "$cgroup"
+	done
+	[ ! -d "$top" ]
 }
 
-# All that is ours and nothing else, however far set_up() came
+# All that is ours and nothing else, however far set_up() came. What could not
+# be taken down is still known afterwards: it can be tried again.
 take_down()
 {
-	local side name top
+	local name
 
 	[ -d "$state" ] || return 0
 
-	our_processes 2>/dev/null | xargs -r kill
-	if ! busywait "$BUSYWAIT_TIMEOUT" no_process_left 2>/dev/null; then
-		our_processes | xargs -r kill -KILL
-		busywait "$BUSYWAIT_TIMEOUT" no_process_left
-	fi
+	end_processes
 	for name in "$ns_client" "$ns_server"; do
-		[ ! -e "/run/netns/$name" ] || run ip netns del "$name"
+		[ -z "$name" ] || [ ! -e "/run/netns/$name" ] || run ip netns del "$name" || return
 	done
-
-	if [ -L "$state/cgroup" ]; then
-		top="$(readlink "$state/cgroup")"
-		for side in client server; do
-			detach "$side"
-			take_down_cgroup "$top/$side"
-		done
-		run rmdir "$top"
-	fi
-
+	take_down_cgroups || return
 	for name in bpf cgroup2 tracing; do
-		! mountpoint -q "$state/$name" || run umount "$state/$name"
+		! mountpoint -q "$state/$name" || run umount "$state/$name" || return
 	done
 	run rm -rf --one-file-system "$state"
 }
@@ -425,6 +441,7 @@ take_down()
 leave()
 {
 	trap - EXIT
+	trap '' INT TERM
 	take_down
 	exit "$1"
 }
@@ -521,13 +538,13 @@ print_subflows()
 
 check_prog()
 {
-	[ -e "$prog" ] && return
-	if [ -e "$dir/$prog.bpf.o" ]; then
+	if [ -f "$dir/$prog.bpf.o" ]; then
 		prog="$dir/$prog.bpf.o"
 		return
 	fi
-	[ -e "$dir/mptcp_mark.bpf.o" ] || die "no program is built yet: run make first"
-	die "no program '$prog': give a .bpf.o file, or the name of one in $dir, as mptcp_mark"
+	[ -f "$dir/mptcp_mark.bpf.o" ] || die "no program is built yet: run make first"
+	[[ "$prog" == *.bpf.o && -f "$prog" ]] ||
+		die "no program '$prog': give a .bpf.o file, or the name of one in $dir, as mptcp_mark"
 }
 
 check_up()
@@ -564,14 +581,14 @@ do_up()
 {
 	[ -z "$prog" ] || [ "$with_cgroups" -eq 1 ] || die "-l attaches to a cgroup: give -c too"
 	[ "$both_ends" -eq 0 ] || [ -n "$prog" ] || die "-b attaches a program: give -l too"
-	check_machine "$BPFTOOL" nft curl python3
+	check_machine "$BPFTOOL" nft curl python3 ${delay:+tc}
 	check_free
 	[ -z "$prog" ] || check_prog
 	load_lib
 	bring_up
 
 	trap - EXIT INT TERM
-	[ "$debug" -eq 0 ] || [ -z "$prog" ] ||
+	[ ! -d "$state/tracing" ] ||
 		echo "Traced markings: cat $state/tracing/trace_pipe"
 	cat <<-TEXT
 	Up. A download, what came of it, and the end:
@@ -584,23 +601,25 @@ do_up()
 do_exec()
 {
 	[ "$#" -gt 0 ] || die "--exec needs a command"
-	check_machine
+	check_root
 	check_up
+	if ! type -P "$1" >/dev/null; then
+		echo "${0##*/}: no command '$1'" >&2
+		exit 127
+	fi
 	enter_mptcp client "$@"
 }
 
 do_show()
 {
-	check_machine nft
+	check_root
 	check_up
-	in_client nft list ruleset
-	subflows | print_subflows
+	in_client nft list ruleset && subflows | print_subflows
 }
 
 do_clean()
 {
-	check_machine
-	load_lib
+	check_root
 	take_down
 }
 

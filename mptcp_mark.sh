@@ -544,7 +544,7 @@ check_prog()
 	fi
 	[ -f "$dir/mptcp_mark.bpf.o" ] || die "no program is built yet: run make first"
 	[[ "$prog" == *.bpf.o && -f "$prog" ]] ||
-		die "no program '$prog': give a .bpf.o file, or the name of one in $dir, as mptcp_mark"
+		die "no program '$prog': give a .bpf.o file, or a name as mptcp_mark, for one here"
 }
 
 check_up()

@@ -112,9 +112,13 @@ mutate 4 mptcp_mark_both/busy_sync "a mark copied over does not come back" \
 mutate 5 mptcp_mark_scope/nested "sockets of kernel workers left out" \
 	's/n = subflow->request_join \? .*?:/n = subflow->request_join ? 0 :/s'
 mutate 6 mptcp_mark_tcp/plain "plain TCP marked" \
-	's/if \(!msk\)\n\t\treturn 1;/if (!msk) {\n\t\tbpf_setsockopt(skops, SOL_SOCKET, SO_MARK, &mask, 4);\n\t\treturn 1;\n\t}/'
+	's/if \(!msk\)\n/
+	   if (!msk)
+		bpf_setsockopt(skops, SOL_SOCKET, SO_MARK, &mask, 4);
+	   if (!msk)\n/'
 mutate 6 mptcp_mark_tcp/fallback_ack "a subflow numbered once it is established" \
-	's/OPS_TCP_CONNECT_CB/OPS_ACTIVE_ESTABLISHED_CB/g; s/if \(!n\)\n/if (!n || !subflow->fully_established)\n/'
+	's/OPS_TCP_CONNECT_CB/OPS_ACTIVE_ESTABLISHED_CB/g;
+	 s/if \(!n\)\n/if (!n || !subflow->fully_established)\n/'
 mutate 7 mptcp_mark_life/no_reuse "ordinals by how many there are" \
 	's/join_ordinal\(msk, subflow->subflow_id\)/msk->pm.extra_subflows + 1/'
 mutate 8 mptcp_mark_life/reconnect "ordinals go on after a disconnect" \
@@ -124,11 +128,32 @@ mutate 8 mptcp_mark_life/reconnect "the kernel.s id of the initial subflow" \
 mutate 9 mptcp_mark_life/late_attach "joins of connections not seen from the start" \
 	's/if \(earlier\) \{/{/; s/: id;\n\}\n\nstatic void await/: 0;\n}\n\nstatic void await/'
 mutate 9 mptcp_mark_life/attach_again "joins counted, not numbered" \
-	's/__u32 zero;/__u32 zero, seen;/; s/return earlier \? id - \*earlier : id;/return ++seen + 1;/; s/(first_ordinal.*?\n\{)/$1\n\tseen = 0;/s'
+	's/__u32 zero;/__u32 zero, seen;/;
+	 s/return earlier \? id - \*earlier : id;/return ++seen + 1;/;
+	 s/(first_ordinal.*?\n\{)/$1\n\tseen = 0;/s'
 mutate 10 mptcp_mark_value/app_before_joins "the mark of the application lost" \
 	's/\(ssk->mark & ~mask\)/0/'
 mutate 11 mptcp_mark_many/in_turn "a map of 100 tokens that nobody deletes" \
-	's/(SEC\("sockops"\))/struct {\n__uint(type, BPF_MAP_TYPE_HASH);\n__uint(max_entries, 100);\n__type(key, __u32);\n__type(value, __u32);\n} tokens SEC(".maps");\n\nstatic __u32 count(__u32 token)\n{\n__u32 one = 1, *n = bpf_map_lookup_elem(&tokens, &token);\n\nif (n)\nreturn ++*n;\nbpf_map_update_elem(&tokens, &token, &one, BPF_ANY);\nreturn 1;\n}\n\n$1/; s/n = subflow->request_join \? .*?;/n = count(subflow->token ?: msk->token);/s'
+	's/(SEC\("sockops"\))/
+	   struct {
+		__uint(type, BPF_MAP_TYPE_HASH);
+		__uint(max_entries, 100);
+		__type(key, __u32);
+		__type(value, __u32);
+	   } tokens SEC(".maps");
+
+	   static __u32 count(__u32 token)
+	   {
+		__u32 one = 1, *n = bpf_map_lookup_elem(&tokens, &token);
+
+		if (n)
+			return ++*n;
+		bpf_map_update_elem(&tokens, &token, &one, BPF_ANY);
+		return 1;
+	   }
+
+	   $1/;
+	 s/n = subflow->request_join \? .*?;/n = count(subflow->token ?: msk->token);/s'
 mutate 12 mptcp_mark_unable/counted "failures counted as marked" \
 	's/err \? &mark_stats.failed : //'
 mutate 12 mptcp_mark_unable/counted "failures not counted" \

@@ -7,14 +7,17 @@ static void test_ipv4(struct mark_env *env)
 	if (mark_start(env, AF_INET, 2))
 		return;
 	mark_expect(env, mark_ordinals, 3);
+	mark_expect_counted(env, 3);
 	ASSERT_EQ(env->skel->data_mark_cnt->mark_stats.marked, 3, "counted as marked");
 	ASSERT_EQ(env->skel->data_mark_cnt->mark_stats.failed, 0, "counted as failed");
 }
 
 static void test_ipv6(struct mark_env *env)
 {
-	if (!mark_start(env, AF_INET6, 2))
-		mark_expect(env, mark_ordinals, 3);
+	if (mark_start(env, AF_INET6, 2))
+		return;
+	mark_expect(env, mark_ordinals, 3);
+	mark_expect_counted(env, 3);
 }
 
 /* Connect an IPv6 socket to address 1, and join as the server announces */

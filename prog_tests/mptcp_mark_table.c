@@ -203,9 +203,11 @@ static void test_threads(struct mark_env *env)
 			       "thread"))
 			break;
 	}
+	/* Another id each time: the REMOVE_ADDR of the old one may come late */
 	for (i = 0; i < 10; i++)
-		if (mark_ip(env->client, "mptcp endpoint delete id 2") ||
-		    mark_wait_subflows(fd, 2) || mark_endpoint(env, AF_INET, 2) ||
+		if (mark_ip(env->client, "mptcp endpoint delete id %d", i ? 10 + i : 2) ||
+		    mark_wait_subflows(fd, 2) ||
+		    mark_ip(env->client, "mptcp endpoint add 10.0.2.1 id %d subflow", 11 + i) ||
 		    mark_wait_subflows(fd, 3))
 			break;
 	WRITE_ONCE(stop, true);

@@ -702,7 +702,7 @@ reset_counters()
 			chain output {
 				type filter hook output priority filter;
 				tcp flags & (syn | ack) == syn \
-				update @sources { ip saddr . tcp sport . socket mark counter }
+				update @sources { ip saddr . tcp sport . socket mark }
 			}
 		}'
 }

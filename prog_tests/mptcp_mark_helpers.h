@@ -464,6 +464,24 @@ static inline int mark_connect(struct mark_env *env, const char *addr, struct ma
 	return mark_connect_from(env, addr, MARK_CGROUP, IPPROTO_MPTCP, c);
 }
 
+/* A socket of the client, to be connected by the test; the listener's address */
+static inline int mark_socket(struct mark_env *env, struct sockaddr_storage *addr, socklen_t *len)
+{
+	struct network_helper_opts opts = {
+		.timeout_ms = MARK_TIMEOUT_MS,
+		.proto = IPPROTO_MPTCP,
+	};
+	struct mark_place place;
+
+	*len = sizeof(*addr);
+	if (!ASSERT_OK(getsockname(env->listen_fd, (void *)addr, len), "address of listener") ||
+	    mark_enter(env->client, MARK_CGROUP, &place))
+		return -1;
+	env->conn.client_fd = client_socket(AF_INET, SOCK_STREAM, &opts);
+	mark_leave(&place);
+	return ASSERT_OK_FD(env->conn.client_fd, "socket") ? 0 : -1;
+}
+
 /* The connection of most tests: to server address 1, with so many joins */
 static inline int mark_start(struct mark_env *env, int family, int joins)
 {

@@ -75,19 +75,13 @@ static void test_multi(struct mark_env *env)
 /* The socket decides, not who uses it: connected from elsewhere in all respects */
 static void test_used_elsewhere(struct mark_env *env)
 {
-	struct network_helper_opts opts = { .timeout_ms = MARK_TIMEOUT_MS, .proto = IPPROTO_MPTCP };
 	struct sockaddr_storage addr;
-	socklen_t len = sizeof(addr);
+	socklen_t len;
 	struct mark_place place;
 	int err;
 
 	if (mark_endpoints(env, AF_INET, 2) || mark_listen(env, "10.0.1.2") ||
-	    !ASSERT_OK(getsockname(env->listen_fd, (void *)&addr, &len), "address of listener") ||
-	    mark_enter(env->client, MARK_CGROUP, &place))
-		return;
-	env->conn.client_fd = client_socket(AF_INET, SOCK_STREAM, &opts);
-	mark_leave(&place);
-	if (!ASSERT_OK_FD(env->conn.client_fd, "socket") || mark_enter(env->server, NULL, &place))
+	    mark_socket(env, &addr, &len) || mark_enter(env->server, NULL, &place))
 		return;
 	err = connect(env->conn.client_fd, (void *)&addr, len);
 	mark_leave(&place);

@@ -154,21 +154,14 @@ static void test_checksum(struct mark_env *env)
 /* Data in the SYN, without a cookie: net.ipv4.tcp_fastopen, ip-sysctl.rst */
 static void test_fastopen(struct mark_env *env)
 {
-	struct network_helper_opts opts = { .timeout_ms = MARK_TIMEOUT_MS, .proto = IPPROTO_MPTCP };
 	struct sockaddr_storage addr;
-	socklen_t len = sizeof(addr);
+	socklen_t len;
 	char buf[] = "in the SYN";
-	struct mark_place place;
 
 	if (set_sysctl(env->client, "net.ipv4.tcp_fastopen=0x607") ||
 	    set_sysctl(env->server, "net.ipv4.tcp_fastopen=0x607") ||
 	    mark_endpoints(env, AF_INET, 2) || mark_listen(env, "10.0.1.2") ||
-	    !ASSERT_OK(getsockname(env->listen_fd, (void *)&addr, &len), "address of listener") ||
-	    mark_enter(env->client, MARK_CGROUP, &place))
-		return;
-	env->conn.client_fd = client_socket(AF_INET, SOCK_STREAM, &opts);
-	mark_leave(&place);
-	if (!ASSERT_OK_FD(env->conn.client_fd, "socket") ||
+	    mark_socket(env, &addr, &len) ||
 	    !ASSERT_EQ(sendto(env->conn.client_fd, buf, sizeof(buf), MSG_FASTOPEN, (void *)&addr,
 			      len), sizeof(buf), "sendto"))
 		return;

@@ -26,17 +26,10 @@ static void expect_msk_mark(int fd, __u32 expected)
 /* A socket of the client, with its mark, then connected */
 static int connect_marked(struct mark_env *env, __u32 app)
 {
-	struct network_helper_opts opts = { .timeout_ms = MARK_TIMEOUT_MS, .proto = IPPROTO_MPTCP };
 	struct sockaddr_storage addr;
-	socklen_t len = sizeof(addr);
-	struct mark_place place;
+	socklen_t len;
 
-	if (!ASSERT_OK(getsockname(env->listen_fd, (void *)&addr, &len), "address of listener") ||
-	    mark_enter(env->client, MARK_CGROUP, &place))
-		return -1;
-	env->conn.client_fd = client_socket(AF_INET, SOCK_STREAM, &opts);
-	mark_leave(&place);
-	if (!ASSERT_OK_FD(env->conn.client_fd, "socket") ||
+	if (mark_socket(env, &addr, &len) ||
 	    (app && set_mark(env->conn.client_fd, app)) ||
 	    !ASSERT_OK(connect(env->conn.client_fd, (void *)&addr, len), "connect"))
 		return -1;

@@ -18,7 +18,8 @@
 #endif
 
 #define MARK_CGROUP	"/mptcp_mark"
-#define MARK_TIMEOUT_MS	5000
+/* Joins wait for the machine's work queues, where other connections can be first */
+#define MARK_TIMEOUT_MS	30000
 #define MARK_MAX	65		/* subflows: the initial one and the limit of joins */
 
 /* include/uapi/linux/mptcp.h: not in every libc's headers yet */

@@ -28,7 +28,7 @@ packages_debian=(
 	# run
 	bpftool curl iproute2 mptcpize nftables procps python3 tcpdump
 	# check
-	perl shellcheck xz-utils
+	perl shellcheck xz-utils debootstrap
 )
 
 other_distribution()

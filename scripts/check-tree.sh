@@ -1,0 +1,493 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+#
+# Is the kselftest at home in a kernel tree? All the ways in which people there
+# use it, on a scratch copy of the tree: a line of KTAP each.
+
+set -u
+
+# shellcheck source=scripts/common.sh
+. "$(dirname "$0")/common.sh"
+
+usage()
+{
+	cat <<-USAGE
+	Usage: ${0##*/} KSRC [PATTERN]
+	  KSRC     kernel source tree, 6.12 or newer; it is not written to
+	  PATTERN  only the checks whose name has it, and what they need
+	Variables: KEEP=1, do not remove the scratch copy
+	USAGE
+}
+
+case "${1:-}" in
+-h | --help)
+	usage
+	exit 0
+	;;
+-* | "")
+	usage >&2
+	exit 1
+	;;
+esac
+
+check_tree "$1"
+ksrc="$(cd "$1" && pwd -P)"
+pattern="${2:-}"
+[ "$(id -u)" -eq 0 ] || die "must be root: use sudo"
+for tool in git rsync perl; do
+	command -v "$tool" >/dev/null || die "no $tool: install it, or run 'make setup'"
+done
+# shellcheck disable=SC1091 # the tree's
+. "$ksrc/tools/testing/selftests/kselftest/ktap_helpers.sh"
+
+scratch="$(mktemp -d -t mptcp_mark-tree-XXXXXX)" || exit 1
+tree="$scratch/tree"
+selftests="$tree/tools/testing/selftests"
+log="$scratch/log"
+
+cleanup()
+{
+	[ -n "${KEEP:-}" ] || rm -rf "$scratch"
+}
+trap cleanup EXIT
+trap 'exit 1' INT TERM
+
+results=()
+
+# $1: name, the rest: what must succeed; 4 is a skip, with the reason in $reason
+check()
+{
+	local name="$1" rc
+
+	[[ "$name" == *"$pattern"* ]] || return
+	shift
+	reason=
+	"$@" >"$log" 2>&1
+	rc=$?
+	case "$rc" in
+	0) result="ok $name" ;;
+	4) result="ok $name # SKIP $reason" ;;
+	*)
+		result="not ok $name"
+		tail -n 20 "$log" | sed 's/^/# /'
+		;;
+	esac
+	echo "# $SECONDS s, $name: ${result%"$name"*}"
+	results+=("$result")
+}
+
+# The command goes wrong, says so in one line with these words, and no more
+# than that: $1: words, the rest: the command
+refuses()
+{
+	local words="$1"
+	shift
+
+	! "$@" >"$scratch/out" 2>"$scratch/err" || { echo "no error: $*"; return 1; }
+	# make adds a line of its own
+	grep -v '^make' "$scratch/err" >"$scratch/said"
+	cat "$scratch/err"
+	[ "$(grep -c . "$scratch/said")" -le 1 ] && grep -q "$words" "$scratch/err"
+}
+
+# What a run printed: results of both scripts, and nothing failed
+all_passed()
+{
+	cat "$1"
+	grep -q "^ok .* selftests: mptcp_mark: $2" "$1" &&
+		[ "$(grep -cE '^# ok ' "$1")" -ge "$3" ] && ! grep -qE '^(# )*not ok' "$1"
+}
+
+# ---- The scratch copy
+
+copy_tree()
+{
+	local arch="$ksrc/arch/x86"
+
+	# Sources of the kernel itself are not of interest, their folders are
+	mkdir -p "$tree"/{arch,drivers,fs,sound}
+	[ -d "$arch" ] || return
+	(cd "$ksrc" && find . -maxdepth 1 ! -name . ! -name arch ! -name drivers ! -name fs \
+		! -name sound ! -name .git -print0 |
+	 tar --null -T - --exclude=tools/testing/selftests/mptcp_mark -c) | tar -x -C "$tree" &&
+		cp -a "$ksrc"/arch/Kconfig "$arch" "$tree/arch/" &&
+		cp -a "$ksrc/drivers/Makefile" "$tree/drivers/"
+}
+
+# A git tree of what the series touches, and of what its tools look for
+make_git()
+{
+	(
+		cd "$tree" && git init -q && git config user.name "A U Thor" &&
+			git config user.email author@example.org && git config gc.auto 0 &&
+			git add -f MAINTAINERS tools/testing/selftests/Makefile &&
+			git commit -q -m base
+	)
+}
+
+# ---- As a target
+
+overlay()
+{
+	make -s -C "$here" overlay KSRC="$tree"
+}
+
+same_files()
+{
+	diff <(tree_files | sort) <(cd "$tree/$target" && find . -type f -printf '%P\n' | sort)
+}
+
+overlay_is_exact()
+{
+	overlay && same_files && overlay && same_files
+}
+
+overlay_takes_old_away()
+{
+	local file
+
+	# As if an older overlay had one more
+	file="$tree/$target/progs/mptcp_mark_old.c"
+	cp "$here/README.rst" "$file" || return
+	git -C "$here" hash-object -w --no-filters "$here/README.rst"
+	overlay && same_files
+}
+
+overlay_refuses_foreign()
+{
+	local file="$tree/$target/config" rc
+
+	echo "# not ours" >>"$file"
+	refuses "is not ours" overlay
+	rc=$?
+	grep -q "not ours" "$file" || rc=1
+	cp "$here/config" "$file"
+	return "$rc"
+}
+
+kselftest()
+{
+	make -C "$selftests" TARGETS=mptcp_mark "$@"
+}
+
+run_in_tree()
+{
+	kselftest run_tests "$@" >"$scratch/run" 2>&1
+	all_passed "$scratch/run" mptcp_mark_progs.sh 14
+}
+
+# The runner keeps the logs in /tmp then
+run_summary()
+{
+	kselftest run_tests O="$scratch/o" -j2 summary=1 >"$scratch/run" 2>&1
+	rm -f /tmp/mptcp_mark.sh /tmp/mptcp_mark_progs.sh
+	all_passed "$scratch/run" mptcp_mark_progs.sh 0
+}
+
+clean_in_tree()
+{
+	kselftest clean "$@" && { [ "$#" -gt 0 ] || same_files; }
+}
+
+# As NIPA does: one test
+run_one_in_tree()
+{
+	kselftest TEST_PROGS=mptcp_mark.sh TEST_GEN_PROGS="" run_tests >"$scratch/run" 2>&1
+	all_passed "$scratch/run" mptcp_mark.sh 14 && ! grep -q mptcp_mark_progs.sh "$scratch/run"
+}
+
+clang()
+{
+	local min
+
+	min="$("$ksrc/scripts/min-tool-version.sh" llvm)"
+	compgen -c clang- | grep -E '^clang-[0-9]+$' | sort -Vru | while read -r c; do
+		printf '%s\n' "$min" "$("$c" -dumpversion)" | sort -VC && echo "$c" && break
+	done
+}
+
+run_with_llvm()
+{
+	local c
+
+	c="$(clang)"
+	reason="no clang-N of a version"
+	[ -n "$c" ] || return 4
+	run_in_tree LLVM="${c#clang}" V=1
+}
+
+run_after_bpf()
+{
+	local c
+
+	c="$(clang)"
+	make -C "$selftests/bpf" CLANG="${c:-clang}" LLVM_STRIP="llvm-strip${c#clang}" SKIP_DOCS=1 \
+		SKIP_LLVM=1 SKIP_LIBBFD=1 SKIP_CRYPTO=1 "$selftests/bpf/mptcp_sock.skel.h" \
+		"$selftests/bpf/network_helpers.o" && run_in_tree
+}
+
+run_read_only()
+{
+	unshare -m bash -c "mount --bind '$tree' '$tree' && mount -o remount,bind,ro '$tree' &&
+		! touch '$tree/x' 2>/dev/null &&
+		make -C '$selftests' TARGETS=mptcp_mark O='$scratch/ro' run_tests" \
+		>"$scratch/run" 2>&1
+	all_passed "$scratch/run" mptcp_mark_progs.sh 14
+}
+
+# ---- Installed
+
+pack()
+{
+	kselftest O="$scratch/o" INSTALL_PATH="$scratch/installed" KSFT_INSTALL_PATH="$scratch/installed" \
+		FORCE_TARGETS=1 install gen_tar &&
+		[ -s "$scratch/installed/kselftest-packages/kselftest.tar.gz" ]
+}
+
+# What the README says that an installed copy needs
+run_time_packages()
+{
+	sed -n '/^To run an installed copy/,/^$/p' "$here/README.rst" | tr '\n' ' ' |
+		sed 's/^[^:]*: *//' | tr -d '`.,'
+}
+
+minimal_root()
+{
+	local mirror VERSION_CODENAME
+
+	reason="no debootstrap"
+	command -v debootstrap >/dev/null || return 4
+	reason="not on Debian"
+	mirror="$(grep -rhoE '(https?|file)://[^ ]+' /etc/apt/sources.list /etc/apt/sources.list.d \
+		  2>/dev/null | grep -v security | head -n 1)"
+	[ -n "$mirror" ] || return 4
+	# shellcheck disable=SC1091 # the machine's
+	. /etc/os-release
+	debootstrap --variant=minbase --include="$(run_time_packages | xargs | tr ' ' ,)" \
+		"$VERSION_CODENAME" "$scratch/root" "$mirror"
+}
+
+# $@: a command line for the root of our own
+in_root()
+{
+	unshare -m bash -c "
+		cd '$scratch/root' && mount --bind . . && mount --bind /proc proc &&
+		mount --rbind /sys sys && mount --rbind /dev dev && mount -t tmpfs tmpfs run &&
+		mount -t tmpfs tmpfs tmp && exec chroot . env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin \
+		sh -c '$*'"
+}
+
+run_installed()
+{
+	reason="no minimal root file system: see above"
+	[ -x "$scratch/root/bin/sh" ] || return 4
+	mkdir -p "$scratch/root/kselftest" &&
+		tar -x -C "$scratch/root/kselftest" \
+			-f "$scratch/installed/kselftest-packages/kselftest.tar.gz" || return
+	in_root "cd /kselftest && ./run_kselftest.sh -c mptcp_mark" >"$scratch/run" 2>&1
+	all_passed "$scratch/run" mptcp_mark_progs.sh 14
+}
+
+run_installed_one()
+{
+	reason="no minimal root file system: see above"
+	[ -x "$scratch/root/bin/sh" ] || return 4
+	in_root "cd /kselftest && ./run_kselftest.sh --list" >"$scratch/run" 2>&1
+	diff "$scratch/run" <(printf 'mptcp_mark:%s\n' mptcp_mark_progs.sh mptcp_mark.sh) || return
+	in_root "cd /kselftest && ./run_kselftest.sh -t mptcp_mark:mptcp_mark.sh" \
+		>"$scratch/run" 2>&1
+	all_passed "$scratch/run" mptcp_mark.sh 14 && grep -q '^1..1' "$scratch/run"
+}
+
+# ---- As a drop-in of selftests/bpf
+
+no_collisions()
+{
+	local file name rc=0
+
+	for file in "$here"/progs/*.[ch] "$here"/prog_tests/*.[ch]; do
+		name="${file#"$here/"}"
+		if [ -e "$ksrc/tools/testing/selftests/bpf/$name" ]; then
+			echo "there already: $name"
+			rc=1
+		fi
+	done
+	return "$rc"
+}
+
+# Upstream's tests of MPTCP and ours, as many others do not build with compilers
+# of stable distributions. $1, if given: flavor
+build_drop_in()
+{
+	local bpf="$scratch/drop-in/tools/testing/selftests/bpf" c
+
+	c="$(clang)"
+	rm -rf "$scratch/drop-in" && cp -a "$tree" "$scratch/drop-in" &&
+		rm -rf "$scratch/drop-in/tools/testing/selftests/mptcp_mark" &&
+		make -s -C "$bpf" clean &&
+		find "$bpf"/progs "$bpf"/prog_tests -name '*.c' ! -name 'mptcp*' -delete &&
+		cp "$here"/progs/* "$bpf/progs/" && cp "$here"/prog_tests/* "$bpf/prog_tests/" &&
+		make -C "$bpf" CLANG="${c:-clang}" LLVM_STRIP="llvm-strip${c#clang}" "$@" \
+			LSKELS= LSKELS_EXTRA= LSKELS_SIGNED= LINKED_SKELS= TRUNNER_EXTRA_FILES= \
+			LIBARENA_SKEL= LIBARENA_ASAN_SKEL= SKIP_DOCS=1 SKIP_LLVM=1 SKIP_LIBBFD=1 \
+			SKIP_CRYPTO=1 -j"$(nproc)"
+}
+
+# Upstream's own test needs what not every machine has (fmod_ret): not ours to judge
+run_drop_in()
+{
+	local bpf="$scratch/drop-in/tools/testing/selftests/bpf" test
+
+	build_drop_in "$bpf/test_progs" || return
+	(cd "$bpf" && ./test_progs -t mptcp >"$scratch/run" 2>&1)
+	cat "$scratch/run"
+	grep -qE '^#[0-9]+ +mptcp:' "$scratch/run" || return
+	for test in "$here"/prog_tests/*.c; do
+		grep -qE "^#[0-9]+ +$(basename "$test" .c):OK" "$scratch/run" || return
+	done
+}
+
+build_with_gcc()
+{
+	reason="no bpf-unknown-none-gcc"
+	command -v bpf-unknown-none-gcc >/dev/null || return 4
+	build_drop_in BPF_GCC="$(dirname "$(dirname "$(command -v bpf-unknown-none-gcc)")")" \
+		test_progs-bpf_gcc
+}
+
+# ---- As a series
+
+patches()
+{
+	make -s -C "$here" patches KSRC="$tree"
+}
+
+make_series()
+{
+	rm -rf "${tree:?}/$target"
+	git -C "$tree" add -A -- "$target" 2>/dev/null
+	git -C "$tree" status --porcelain -uno >"$scratch/before"
+	patches && git -C "$tree" status --porcelain -uno | diff "$scratch/before" - &&
+		[ "$(git -C "$tree" rev-list --all --count)" -eq 1 ]
+}
+
+check_series()
+{
+	local patch rc=0
+
+	cd "$tree" || return
+	for patch in "$here"/outgoing/*.patch; do
+		scripts/checkpatch.pl --strict "$patch" 2>/dev/null | tee -a "$log.checkpatch"
+	done
+	! grep '^total:' "$log.checkpatch" | grep -v '^total: 0 errors, 0 warnings, 0 checks' || rc=1
+	grep -qE '^To: .*@' "$here"/outgoing/0001-*.patch &&
+		grep -q 'mptcp@lists.linux.dev' "$here"/outgoing/0001-*.patch || rc=1
+	return "$rc"
+}
+
+# Each step applies and builds, and the last one is what the overlay puts
+apply_series()
+{
+	local patch
+
+	for patch in "$here"/outgoing/*.patch; do
+		[ "${patch##*/}" != 0000-cover-letter.patch ] || continue
+		git -C "$tree" am -q "$patch" || return
+		[ ! -e "$tree/$target/Makefile" ] || kselftest FORCE_TARGETS=1 || return
+	done
+	kselftest clean && same_files && overlay && git -C "$tree" diff --exit-code
+}
+
+series_on_top_refused()
+{
+	refuses "already" patches
+}
+
+# ---- Bad input
+
+refuses_input()
+{
+	refuses "no kernel source tree" make -C "$here" overlay KSRC=/usr &&
+		refuses "no kernel source tree" make -C "$here" patches KSRC=/usr &&
+		refuses "no kernel source tree" make -C "$here" all KSRC=/usr &&
+		refuses "no kernel tree" make -C "$here" overlay KSRC= &&
+		refuses "INSTALL_PATH=" make -C "$here" install KSRC="$ksrc" &&
+		refuses "INSTALL_PATH=/proc/x cannot" make -C "$here" install KSRC="$ksrc" \
+			INSTALL_PATH=/proc/x
+}
+
+patches_refuse()
+{
+	refuses "no git tree" make -C "$here" patches KSRC="$scratch/plain" &&
+		refuses "who you are" env HOME=/ XDG_CONFIG_HOME=/ GIT_CONFIG_NOSYSTEM=1 \
+			make -C "$here" patches KSRC="$scratch/nobody" &&
+		echo "# changed" >>"$tree/MAINTAINERS" &&
+		refuses "not committed" patches && git -C "$tree" checkout -q MAINTAINERS
+}
+
+# Trees that are just enough to be taken for one
+make_bad_trees()
+{
+	local dir
+
+	for dir in plain nobody; do
+		mkdir -p "$scratch/$dir/tools/testing/selftests/bpf"
+		touch "$scratch/$dir/tools/testing/selftests/lib.mk"
+		echo netns_new >"$scratch/$dir/tools/testing/selftests/bpf/test_progs.h"
+	done
+	(cd "$scratch/nobody" && git init -q && git add -A &&
+	 git -c user.name=x -c user.email=x commit -q -m x)
+}
+
+version="$(make -s -C "$ksrc" kernelversion)"
+echo "# Linux $version, $(clang)"
+if ! { copy_tree && make_git && make_bad_trees; } >"$log" 2>&1; then
+	tail -n 5 "$log" >&2
+	die "could not copy $ksrc"
+fi
+
+check "bad input is refused" refuses_input
+check "bad input for a series is refused" patches_refuse
+check "series is made, the tree is not touched" make_series
+check "series: 0 errors, 0 warnings, 0 checks by checkpatch --strict" check_series
+check "series: each patch applies and builds" apply_series
+check "series: a second one is refused" series_on_top_refused
+git -C "$tree" reset -q --hard "$(git -C "$tree" rev-list --max-parents=0 HEAD)"
+rm -rf "${tree:?}/$target"
+check "overlay puts exactly our files" overlay_is_exact
+check "overlay takes files of an older one away" overlay_takes_old_away
+check "overlay refuses files that are not ours" overlay_refuses_foreign
+overlay >/dev/null
+check "run_tests in the tree" run_in_tree
+check "run_tests of one test" run_one_in_tree
+check "clean leaves the files of the overlay" clean_in_tree
+check "run_tests with LLVM= and V=1" run_with_llvm
+kselftest clean >/dev/null 2>&1
+check "run_tests with O=, -j and summary=1" run_summary
+check "install and gen_tar" pack
+check "minimal root file system" minimal_root
+check "installed: run_kselftest.sh -c" run_installed
+check "installed: --list, and -t of one test" run_installed_one
+check "run_tests in a read-only tree with O=" run_read_only
+check "run_tests after a build of selftests/bpf" run_after_bpf
+check "drop-in: names are new to selftests/bpf" no_collisions
+check "drop-in: test_progs -t mptcp runs upstream's and ours" run_drop_in
+check "drop-in: builds with gcc" build_with_gcc
+
+ktap_print_header
+ktap_set_plan "${#results[@]}"
+for result in "${results[@]}"; do
+	case "$result" in
+	"not ok "*)
+		ktap_test_fail "${result#not ok }"
+		;;
+	*" # SKIP "*)
+		__ktap_test ok "${result#ok }"
+		KTAP_CNT_SKIP=$((KTAP_CNT_SKIP + 1))
+		;;
+	*)
+		ktap_test_pass "${result#ok }"
+		;;
+	esac
+done
+ktap_finished

@@ -22,6 +22,9 @@ die()
 	exit 1
 }
 
+# shellcheck source-path=SCRIPTDIR
+. "$(dirname "$0")/archive.sh"
+
 packages_debian=(
 	# build
 	gcc libc6-dev make rsync openssl libelf-dev libssl-dev zlib1g-dev
@@ -69,74 +72,31 @@ install_packages()
 		apt-get -q install -y --no-install-recommends "${missing[@]}"
 }
 
-# Where the system's own release comes from
-find_archive()
+# On the file system of what is made in it
+make_work()
 {
-	local release component uri
-
-	# shellcheck disable=SC2016 # for apt-get to expand
-	while read -r release component uri; do
-		case "$release $component" in
-		"$VERSION_CODENAME main" | "stable main" | "oldstable main")
-			echo "$uri"
-			return
-			;;
-		esac
-	done < <(apt-get indextargets --format '$(RELEASE) $(COMPONENT) $(REPO_URI)' \
-		 'Created-By: Packages')
-	die "no Debian $VERSION_CODENAME in apt's sources: give a tree, KSRC=/path/to/linux"
-}
-
-private_apt()
-{
-	local cmd="$1"
-	shift
-	"$cmd" -c "$work/apt.conf" "$@"
-}
-
-get_tree()
-{
-	local suites=("$VERSION_CODENAME" "$VERSION_CODENAME-backports") suite source deb tree
-	local archive keyring
-
-	archive="$(find_archive)"
-	keyring="$(find /usr/share/keyrings -name 'debian-archive-keyring.[gp]*' -print -quit)"
-	# Debian 12's own backports stop at an older kernel
-	[ "$VERSION_ID" = 12 ] && suites+=(trixie-backports)
-
 	mkdir -p "$dir"
 	work="$(mktemp -d "$dir/setup.XXXXXX")"
 	trap 'rm -rf "$work"' EXIT
 	trap 'exit 1' INT TERM
+}
 
-	mkdir -p "$work"/{lists,cache}/partial "$work/cache/archives/partial"
-	for suite in "${suites[@]}"; do
-		echo "deb ${keyring:+[signed-by=$keyring]} $archive $suite main"
-	done >"$work/sources.list"
-	cat >"$work/apt.conf" <<-CONF
-		Dir::State "$work";
-		Dir::State::lists "$work/lists";
-		Dir::State::status "/dev/null";
-		Dir::Cache "$work/cache";
-		Dir::Etc::sourcelist "$work/sources.list";
-		Dir::Etc::sourceparts "/dev/null";
-		Dir::Etc::preferences "/dev/null";
-		Dir::Etc::preferencesparts "/dev/null";
-		APT::Sandbox::User "";
-		Acquire::Languages "none";
-		#clear APT::Update::Post-Invoke;
-		#clear APT::Update::Post-Invoke-Success;
-	CONF
+get_tree()
+{
+	local suites=("$VERSION_CODENAME" "$VERSION_CODENAME-backports") source deb tree
 
+	# Debian 12's own backports stop at an older kernel
+	[ "$VERSION_ID" = 12 ] && suites+=(trixie-backports)
+
+	make_work
 	echo "setup: looking for the newest kernel source in ${suites[*]}"
-	private_apt apt-get -q update || die "the Debian archive cannot be read: see above"
+	open_archive "$work" "${suites[@]}"
 	source="$(private_apt apt-cache search --names-only '^linux-source-[0-9.]+$' |
 		  cut -d' ' -f1 | sort -V | tail -n 1)"
 	[ -n "$source" ] || die "${suites[*]}: no linux-source package there"
 
 	echo "setup: downloading $source"
-	(cd "$work" && private_apt apt-get -q download "$source") ||
-		die "download of $source failed"
+	download "$source"
 	deb="$(echo "$work/${source}"_*.deb)"
 	# 7.3.4-1~bpo13+1, of linux-source-7.3_7.3.4-1~bpo13+1_all.deb
 	tree="linux-$(dpkg-deb -f "$deb" Version)"

@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: GPL-2.0
+# shellcheck shell=bash
+#
+# To be sourced: packages of the Debian archive, downloaded but not installed.
+# No package source is added to the system: a private apt state has its own.
+# shellcheck disable=SC2154 # die() and VERSION_CODENAME are the caller's
+
+# Where the system's own release comes from
+find_archive()
+{
+	local release component uri
+
+	# shellcheck disable=SC2016 # for apt-get to expand
+	while read -r release component uri; do
+		case "$release $component" in
+		"$VERSION_CODENAME main" | "stable main" | "oldstable main")
+			echo "$uri"
+			return
+			;;
+		esac
+	done < <(apt-get indextargets --format '$(RELEASE) $(COMPONENT) $(REPO_URI)' \
+		 'Created-By: Packages')
+	die "no Debian $VERSION_CODENAME in apt's sources"
+}
+
+private_apt()
+{
+	local cmd="$1"
+	shift
+	"$cmd" -c "$apt_state/apt.conf" "$@"
+}
+
+# $1: folder for the state, the rest: the suites to look into
+open_archive()
+{
+	local archive keyring suite
+
+	apt_state="$1"
+	shift
+	archive="$(find_archive)" || exit
+	keyring="$(find /usr/share/keyrings -name 'debian-archive-keyring.[gp]*' -print -quit)"
+
+	mkdir -p "$apt_state"/{lists,cache}/partial "$apt_state/cache/archives/partial"
+	for suite in "$@"; do
+		echo "deb ${keyring:+[signed-by=$keyring]} $archive $suite main"
+	done >"$apt_state/sources.list"
+	cat >"$apt_state/apt.conf" <<-CONF
+		Dir::State "$apt_state";
+		Dir::State::lists "$apt_state/lists";
+		Dir::State::status "/dev/null";
+		Dir::Cache "$apt_state/cache";
+		Dir::Etc::sourcelist "$apt_state/sources.list";
+		Dir::Etc::sourceparts "/dev/null";
+		Dir::Etc::preferences "/dev/null";
+		Dir::Etc::preferencesparts "/dev/null";
+		APT::Sandbox::User "";
+		Acquire::Languages "none";
+		#clear APT::Update::Post-Invoke;
+		#clear APT::Update::Post-Invoke-Success;
+	CONF
+	private_apt apt-get -q update || die "the Debian archive cannot be read: see above"
+}
+
+# Download packages into the folder of the state
+download()
+{
+	(cd "$apt_state" && private_apt apt-get -q download "$@") || die "download of $* failed"
+}

@@ -115,6 +115,7 @@ check_machine()
 	done
 	ip mptcp limits show >/dev/null 2>&1 ||
 		missing "ip has no 'ip mptcp': install iproute2 5.7 or newer"
+	check_kernel
 }
 
 in_client()
@@ -545,6 +546,19 @@ check_prog()
 	[ -f "$dir/mptcp_mark.bpf.o" ] || die "no program is built yet: run make first"
 	[[ "$prog" == *.bpf.o && -f "$prog" ]] ||
 		die "no program '$prog': give a .bpf.o file, or a name as mptcp_mark, for one here"
+}
+
+# What our programs take, by the names in the kernel's BTF
+check_kernel()
+{
+	local name
+
+	[ -e /sys/kernel/btf/vmlinux ] ||
+		missing "this kernel has no BTF: use one with CONFIG_DEBUG_INFO_BTF=y"
+	for name in subflow_id bpf_rdonly_cast bpf_iter_num_new; do
+		tr '\0' '\n' </sys/kernel/btf/vmlinux | grep -aqx "$name" ||
+			missing "this kernel has no $name: use Linux 6.12 or newer"
+	done
 }
 
 check_up()

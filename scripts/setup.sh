@@ -10,9 +10,10 @@ set -eu -o pipefail
 usage()
 {
 	cat <<-USAGE
-	Usage: $0 -d DIR | -k
+	Usage: $0 -d DIR | -k | -v DIR
 	  -d DIR  install the packages, get a kernel source tree: DIR/linux
 	  -k      install the packages only, there is a tree (KSRC) already
+	  -v DIR  install what vmtest.sh takes besides, get virtme-ng: DIR/virtme-ng
 	USAGE
 }
 
@@ -34,6 +35,11 @@ packages_debian=(
 	perl shellcheck xz-utils debootstrap
 )
 
+packages_vm=(
+	busybox-static file kmod python3-argcomplete python3-pkg-resources
+	python3-requests qemu-system-x86 udev
+)
+
 other_distribution()
 {
 	cat >&2 <<-TEXT
@@ -46,6 +52,7 @@ other_distribution()
 	          nftables procps-ng python3 tcpdump perl ShellCheck
 	  Arch:   gcc make rsync openssl libelf zlib clang llvm bpf curl iproute2
 	          mptcpd nftables procps-ng python tcpdump perl shellcheck
+	setup: and for vmtest.sh virtme-ng, QEMU and a static busybox
 	setup: then give a kernel source tree, 6.12 or newer: make KSRC=/path/to/linux
 	TEXT
 	exit 1
@@ -55,7 +62,7 @@ install_packages()
 {
 	local missing=() pkg sudo=()
 
-	for pkg in "${packages_debian[@]}"; do
+	for pkg in "$@"; do
 		dpkg-query -W -f '${db:Status-Status}' "$pkg" 2>/dev/null | grep -qx installed ||
 			missing+=("$pkg")
 	done
@@ -116,11 +123,27 @@ get_tree()
 	echo "setup: kernel tree in $dir/linux"
 }
 
+# Debian 12 has none, and that of 13 is of scripts alone
+get_virtme_ng()
+{
+	make_work
+	echo "setup: looking for virtme-ng in trixie"
+	open_archive "$work" trixie
+	download virtme-ng
+	mkdir "$work/virtme-ng"
+	dpkg-deb -x "$work"/virtme-ng_*.deb "$work/virtme-ng"
+	mv "$work/virtme-ng" "$dir/virtme-ng"
+	[ -z "${SUDO_UID:-}" ] || chown -R "$SUDO_UID:${SUDO_GID:-}" "$dir"
+	echo "setup: virtme-ng in $dir/virtme-ng"
+}
+
 dir=
+vm=
 work=
-while getopts "d:kh" opt; do
+while getopts "d:kv:h" opt; do
 	case "$opt" in
 	d) dir="$OPTARG" ;;
+	v) vm=1; dir="$OPTARG" ;;
 	k) ;;
 	h) usage; exit 0 ;;
 	*) usage >&2; exit 1 ;;
@@ -137,7 +160,13 @@ case "${ID:-} ${VERSION_ID:-}" in
 *) other_distribution ;;
 esac
 
-install_packages
+if [ -n "$vm" ]; then
+	install_packages "${packages_vm[@]}"
+	command -v vng >/dev/null || [ -x "$dir/virtme-ng/usr/bin/vng" ] || get_virtme_ng
+	exit
+fi
+
+install_packages "${packages_debian[@]}"
 if [ -n "$dir" ] && [ ! -e "$dir/linux/MAINTAINERS" ]; then
 	get_tree
 fi

@@ -203,10 +203,14 @@ static void test_threads(struct mark_env *env)
 			       "thread"))
 			break;
 	}
-	/* Another id each time: the REMOVE_ADDR of the old one may come late */
+	/*
+	 * Another id each time: the REMOVE_ADDR of the old one may come late.
+	 * A server that still has the old subflow can be at its limit
+	 */
 	for (i = 0; i < 10; i++)
 		if (mark_ip(env->client, "mptcp endpoint delete id %d", i ? 10 + i : 2) ||
 		    mark_wait_subflows(fd, 2) ||
+		    mark_wait_subflows(env->conn.server_fd, 2) ||
 		    mark_ip(env->client, "mptcp endpoint add 10.0.2.1 id %d subflow", 11 + i) ||
 		    mark_wait_subflows(fd, 3))
 			break;

@@ -155,8 +155,8 @@ done
 . /etc/os-release
 
 case "${ID:-} ${VERSION_ID:-}" in
-"debian 12") packages_debian+=(clang-19 llvm-19) ;;
-"debian 13") packages_debian+=(clang llvm) ;;
+"debian 12") packages_debian+=(clang-19 llvm-19 lld-19) ;;
+"debian 13") packages_debian+=(clang llvm lld) ;;
 *) other_distribution ;;
 esac
 

@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * What the benchmarks of mptcp_mark share. Each runs in a process of its own,
+ * in namespaces without a name: whatever ends it, they are gone with it.
+ */
+#ifndef __BENCH_MPTCP_MARK_H__
+#define __BENCH_MPTCP_MARK_H__
+
+#include "prog_tests/mptcp_mark_helpers.h"
+
+#define SUBFLOWS	3
+#define ROUNDS		10	/* at least */
+#define ROUNDS_MAX	256
+
+/* Marks were wrong, or a benchmark could not run: said, and in the exit code */
+void __printf(1, 2) fail(const char *fmt, ...);
+
+/* ---- Programs to compare, attached to the cgroup of the benchmark */
+
+enum variant { NONE, EMPTY, CONSTANT, OURS, TREE, TREE_MARK, VARIANTS };
+
+/*
+ * The tree's program is right for 100 connections, the size of its map: what it
+ * is compared by, with room for connections that stall
+ */
+#define TREE_RIGHT	90
+
+struct prog {
+	enum variant variant;
+	struct bpf_object *obj;
+	struct bpf_program *prog;
+	struct bpf_link *link;
+};
+
+extern int cgroup_fd;
+
+/* Older trees have no program of their own */
+bool prog_exists(enum variant variant);
+int prog_attach(struct prog *p, enum variant variant);
+void prog_detach(struct prog *p);
+const char *prog_name(enum variant variant);
+__u32 prog_mark(enum variant variant, int ordinal);
+
+/* getsockopt(MPTCP_MARK_TABLE), whatever marks: detached by bpf_link__destroy() */
+struct bpf_link *table_attach(void);
+
+/* A line for each subflow of the namespace entered: token, id, mark */
+FILE *subflows_open(void);
+
+/* Sockets that have state of the program: 0 or more, or an error */
+long prog_state(const struct prog *p);
+
+/* ---- The network: a client and a server with three links between them */
+
+struct net {
+	int client, server;		/* namespaces */
+	int listen_fd, plain_fd;	/* MPTCP and TCP, outside of the cgroup */
+};
+
+/* As many networks as said, before the cgroup is joined: the last one is entered */
+int nets_open(struct net *net, int n);
+int net_enter(const struct net *net);
+
+/* A connection that has carried a byte, its joins to come */
+int net_connect(const struct net *net, struct mark_conn *c);
+int net_connect_plain(const struct net *net, struct mark_conn *c);
+
+/*
+ * Until all its subflows are established. If one does not come for 5 s, or the
+ * kernel has no token left and falls back to TCP, another connection takes its
+ * place. These are counted, and shown with the table.
+ */
+int conn_wait_or_another(const struct net *net, struct mark_conn *c);
+
+/* A connection with all its subflows */
+int net_connect_all(const struct net *net, struct mark_conn *c);
+
+/* By the table, its marks are 1, 2, 3 */
+bool conn_is_right(const struct mark_conn *c);
+
+/* The subflows of the namespace are those of n connections, as the program marks */
+int net_check(enum variant variant, long n);
+
+/* The limit behind an errno; kilobytes of a line of /proc/meminfo */
+const char *limit_name(int err);
+long memory_kb(const char *key);
+
+/* ---- Figures */
+
+enum aim { INFO, AT_MOST, AT_LEAST };
+
+/* Of each round a value: what is reported is their median and quartiles */
+struct figure {
+	const char *name;
+	const char *unit;	/* "": a ratio */
+	enum aim aim;
+	double target;
+	int n;
+	double value[ROUNDS_MAX];
+};
+
+void figure_add(struct figure *f, double value);
+double figure_median(const struct figure *f);
+void figure_report(const struct figure *f);
+
+/* A figure that is no measurement: right or not, and how it came about */
+void __printf(3, 4) fact_report(const char *name, bool right, const char *fmt, ...);
+
+/* A connection that did not get all its subflows */
+void count_incomplete(bool fallback);
+
+void progress(const char *what, long done, long all);
+
+static inline double us_since(__u64 start_ns)
+{
+	return (get_time_ns() - start_ns) / 1e3;
+}
+
+/* ---- The benchmarks */
+
+void bench_cost(void);
+void bench_others(void);
+void bench_rate(void);
+void bench_bulk(void);
+void bench_table(void);
+void bench_at_once(void);
+void bench_in_turn(void);
+void bench_tests(void);
+
+#endif /* __BENCH_MPTCP_MARK_H__ */

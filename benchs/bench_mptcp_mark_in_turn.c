@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: GPL-2.0
+/* Connections one after the other: as many as a program may see in its life. */
+#include "bench_mptcp_mark.h"
+
+#define IN_TURN		100000	/* or as many as MPTCP_MARK_IN_TURN says */
+#define WARM_UP		2000
+#define IN_TURN_TREE	1000
+
+struct turn {
+	long n, wrong, first_wrong;
+	bool last_right;	/* by the table, and as the kernel lists the subflows */
+};
+
+static int take_turns(const struct net *net, enum variant variant, long all, struct turn *turn)
+{
+	struct mark_conn c;
+	bool right;
+
+	*turn = (struct turn){};
+	while (turn->n < all) {
+		if (net_connect_all(net, &c))
+			return -1;
+		turn->n++;
+		right = conn_is_right(&c);
+		if (!right && !turn->wrong++)
+			turn->first_wrong = turn->n;
+		if (turn->n == all)
+			turn->last_right = right && !net_check(variant, 1);
+		mark_disconnect(&c);
+		if (turn->n % 100 == 0)
+			progress("in_turn", turn->n, all);
+	}
+	return 0;
+}
+
+static void turns_of_ours(const struct net *net, long all)
+{
+	struct turn turn;
+	struct prog p;
+	char name[64];
+	long slab, state;
+	bool right;
+
+	if (prog_attach(&p, OURS))
+		return;
+	snprintf(name, sizeof(name), "%ld connections in turn", all);
+	/* What the first ones take is kept for the next: memory as after these */
+	if (take_turns(net, OURS, WARM_UP, &turn)) {
+		fail("connection %ld: %s", turn.n, limit_name(errno));
+		goto detach;
+	}
+	slab = memory_kb("Slab");
+	if (take_turns(net, OURS, all, &turn)) {
+		fact_report(name, !turn.wrong, "%ld; limit: %s", turn.n, limit_name(errno));
+		goto detach;
+	}
+	slab = memory_kb("Slab") - slab;
+	state = prog_state(&p);
+	right = !turn.wrong && turn.last_right && !state;
+	if (!right)
+		fail("in turn: %ld wrong of %ld, %ld sockets have state", turn.wrong, all, state);
+	fact_report(name, right, "%ld wrong, the last is %s; memory of ours %ld B, of all %+.1f MB",
+		    turn.wrong, turn.last_right ? "1, 2, 3" : "not 1, 2, 3", state, slab / 1e3);
+detach:
+	prog_detach(&p);
+}
+
+/* That it is wrong is what the table is to show: no failure of ours */
+static void turns_of_the_tree(const struct net *net)
+{
+	struct turn turn;
+	struct prog p;
+	char name[64];
+
+	if (prog_attach(&p, TREE))
+		return;
+	snprintf(name, sizeof(name), "  %d with the tree's program", IN_TURN_TREE);
+	if (take_turns(net, TREE, IN_TURN_TREE, &turn))
+		fact_report(name, !turn.wrong, "%ld; limit: %s", turn.n, limit_name(errno));
+	else
+		fact_report(name, !turn.wrong, "%ld wrong, from number %ld on", turn.wrong,
+			    turn.first_wrong);
+	prog_detach(&p);
+}
+
+void bench_in_turn(void)
+{
+	const char *times = getenv("MPTCP_MARK_IN_TURN");
+	long all = times ? atol(times) : IN_TURN;
+	struct bpf_link *table;
+	struct net net;
+
+	if (all <= 0) {
+		fail("MPTCP_MARK_IN_TURN=%s is no number of connections", times);
+		return;
+	}
+	if (nets_open(&net, 1))
+		return;
+	table = table_attach();
+	if (!table)
+		return;
+	turns_of_ours(&net, all);
+	if (prog_exists(TREE))
+		turns_of_the_tree(&net);
+	bpf_link__destroy(table);
+}

@@ -1,0 +1,261 @@
+// SPDX-License-Identifier: GPL-2.0
+/* What an application notices: connections, throughput, a read of the table. */
+#include <pthread.h>
+#include "bench_mptcp_mark.h"
+
+#define CONNS		(TREE_RIGHT - 1)	/* and one to look at */
+#define RATE_ROUNDS	(6 * ROUNDS)
+#define BULK_ROUNDS	(3 * ROUNDS)
+#define BULK_SIZE	(256UL << 20)
+#define CHUNK		(256UL << 10)
+#define READS		20000
+
+struct speed {
+	double per_second;	/* connections with all their subflows, opened and closed */
+	double setup_us;	/* from connect until all subflows are established */
+};
+
+static int time_conns(const struct net *net, enum variant variant, struct speed *speed)
+{
+	struct figure setup = {};
+	__u64 start, opened;
+	struct mark_conn c;
+	struct prog p;
+	int i, err = 0;
+
+	if (prog_attach(&p, variant))
+		return -1;
+
+	start = get_time_ns();
+	for (i = 0; i < CONNS && !err; i++) {
+		opened = get_time_ns();
+		err = net_connect_all(net, &c);
+		figure_add(&setup, us_since(opened));
+		mark_disconnect(&c);
+	}
+	speed->per_second = CONNS / us_since(start) * 1e6;
+	speed->setup_us = figure_median(&setup);
+
+	if (!err)
+		err = net_connect_all(net, &c);
+	if (err)
+		fail("connection %d: %s", i, strerror(errno));
+	else
+		err = net_check(variant, 1);
+	mark_disconnect(&c);
+	prog_detach(&p);
+	return err;
+}
+
+void bench_rate(void)
+{
+	static struct figure rate = {
+		"connections per second, of those with none", "", AT_LEAST, 0.98
+	}, rate_tree = {
+		"  with the tree's program", ""
+	}, setup = {
+		"connect to all established, of that with none", "", AT_MOST, 1.02
+	}, setup_tree = {
+		"  with the tree's program", ""
+	}, rate_none = {
+		"  connections per second with no program", "/s"
+	}, setup_none = {
+		"  connect to all established with no program", "us"
+	};
+	static const enum variant order[] = { NONE, OURS, TREE };
+	struct speed speed[VARIANTS];
+	enum variant variant;
+	struct net net;
+	int i, round;
+
+	if (nets_open(&net, 1))
+		return;
+	for (round = 0; round < RATE_ROUNDS; round++) {
+		for (i = 0; i < ARRAY_SIZE(order); i++) {
+			/* Who comes first takes turns, too */
+			variant = order[round & 1 ? ARRAY_SIZE(order) - 1 - i : i];
+			if (prog_exists(variant) && time_conns(&net, variant, &speed[variant]))
+				return;
+		}
+		figure_add(&rate, speed[OURS].per_second / speed[NONE].per_second);
+		figure_add(&rate_none, speed[NONE].per_second);
+		figure_add(&setup, speed[OURS].setup_us / speed[NONE].setup_us);
+		figure_add(&setup_none, speed[NONE].setup_us);
+		if (prog_exists(TREE)) {
+			figure_add(&rate_tree, speed[TREE].per_second / speed[NONE].per_second);
+			figure_add(&setup_tree, speed[TREE].setup_us / speed[NONE].setup_us);
+		}
+		progress("rate", round + 1, RATE_ROUNDS);
+	}
+	figure_report(&rate);
+	figure_report(&rate_tree);
+	figure_report(&rate_none);
+	figure_report(&setup);
+	figure_report(&setup_tree);
+	figure_report(&setup_none);
+}
+
+static void *send_bulk(void *arg)
+{
+	static char buf[CHUNK];
+	int fd = *(int *)arg;
+	size_t left = BULK_SIZE;
+	ssize_t n;
+
+	while (left) {
+		n = send(fd, buf, left < CHUNK ? left : CHUNK, 0);
+		if (n < 0)
+			break;
+		left -= n;
+	}
+	return NULL;
+}
+
+static int time_bulk(const struct net *net, enum variant variant, double *mb_per_second)
+{
+	static char buf[CHUNK];
+	struct mark_conn c = { -1, -1 };
+	pthread_t sender;
+	struct prog p;
+	size_t got = 0;
+	ssize_t n;
+	__u64 start;
+	int err;
+
+	if (prog_attach(&p, variant))
+		return -1;
+	err = net_connect_all(net, &c);
+	if (err) {
+		fail("bulk: %s", strerror(errno));
+		goto detach;
+	}
+	start = get_time_ns();
+	err = pthread_create(&sender, NULL, send_bulk, &c.client_fd);
+	if (err)
+		goto detach;
+	while (got < BULK_SIZE) {
+		n = recv(c.server_fd, buf, CHUNK, 0);
+		if (n <= 0)
+			break;
+		got += n;
+	}
+	*mb_per_second = BULK_SIZE / us_since(start);
+	pthread_join(sender, NULL);
+	if (got != BULK_SIZE)
+		fail("bulk: %zu bytes of %lu came: %s", got, BULK_SIZE, strerror(errno));
+	err = got != BULK_SIZE || net_check(variant, 1) ? -1 : 0;
+detach:
+	mark_disconnect(&c);
+	prog_detach(&p);
+	return err;
+}
+
+void bench_bulk(void)
+{
+	static struct figure ratio = {
+		"bulk throughput, of that with no program", "", AT_LEAST, 0.99
+	}, absolute = {
+		"  bulk throughput with no program", "MB/s"
+	};
+	double none, ours;
+	struct net net;
+	int round, err;
+
+	if (nets_open(&net, 1))
+		return;
+	for (round = 0; round < BULK_ROUNDS; round++) {
+		err = round & 1 ?
+			time_bulk(&net, OURS, &ours) ?: time_bulk(&net, NONE, &none) :
+			time_bulk(&net, NONE, &none) ?: time_bulk(&net, OURS, &ours);
+		if (err)
+			return;
+		figure_add(&ratio, ours / none);
+		figure_add(&absolute, none);
+		progress("bulk", round + 1, BULK_ROUNDS);
+	}
+	figure_report(&ratio);
+	figure_report(&absolute);
+}
+
+/* Nanoseconds of a read of the table, marks included */
+static double time_table(int fd)
+{
+	struct mark_table table;
+	__u64 start = get_time_ns();
+	socklen_t len;
+	int i;
+
+	for (i = 0; i < READS; i++) {
+		len = sizeof(table);
+		if (getsockopt(fd, SOL_MPTCP, MPTCP_MARK_TABLE, &table, &len) ||
+		    table.hdr.total != SUBFLOWS) {
+			fail("no table: %s", strerror(errno));
+			return -1;
+		}
+	}
+	return us_since(start) / READS * 1e3;
+}
+
+static double time_full_info(int fd)
+{
+	struct mark_subflow_info sub[MARK_MAX];
+	__u64 tcp[MARK_MAX], start = get_time_ns();
+	int i;
+
+	for (i = 0; i < READS; i++) {
+		if (mark_full_info(fd, sub, tcp) == SUBFLOWS)
+			continue;
+		fail("no MPTCP_FULL_INFO: %s", strerror(errno));
+		return -1;
+	}
+	return us_since(start) / READS * 1e3;
+}
+
+void bench_table(void)
+{
+	static struct figure ratio = {
+		"read of the table, of MPTCP_FULL_INFO", "", AT_MOST, 1.5
+	}, info_hooked = {
+		"  MPTCP_FULL_INFO, of that with no program", ""
+	}, absolute = {
+		"  read of the table", "ns"
+	}, info = {
+		"  MPTCP_FULL_INFO with no program", "ns"
+	};
+	double table_ns, info_ns, hooked_ns;
+	struct bpf_link *link;
+	struct mark_conn c;
+	struct net net;
+	struct prog p;
+	int round;
+
+	if (nets_open(&net, 1) || prog_attach(&p, OURS))
+		return;
+	if (net_connect_all(&net, &c)) {
+		fail("table: %s", strerror(errno));
+		return;
+	}
+	for (round = 0; round < 2 * ROUNDS; round++) {
+		/* The kernel's answer, with nothing attached that looks at it */
+		info_ns = time_full_info(c.client_fd);
+		link = table_attach();
+		if (!link)
+			return;
+		table_ns = time_table(c.client_fd);
+		hooked_ns = time_full_info(c.client_fd);
+		bpf_link__destroy(link);
+		if (info_ns < 0 || table_ns < 0 || hooked_ns < 0)
+			return;
+		figure_add(&ratio, table_ns / info_ns);
+		figure_add(&info_hooked, hooked_ns / info_ns);
+		figure_add(&absolute, table_ns);
+		figure_add(&info, info_ns);
+		progress("table", round + 1, 2 * ROUNDS);
+	}
+	if (net_check(OURS, 1))
+		return;
+	figure_report(&ratio);
+	figure_report(&info_hooked);
+	figure_report(&absolute);
+	figure_report(&info);
+}

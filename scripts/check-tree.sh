@@ -8,6 +8,8 @@ set -u
 
 # shellcheck source=scripts/common.sh
 . "$(dirname "$0")/common.sh"
+# shellcheck source=scripts/archive.sh
+. "$(dirname "$0")/archive.sh"
 
 usage()
 {
@@ -69,7 +71,7 @@ check()
 	4) result="ok $name # SKIP $reason" ;;
 	*)
 		result="not ok $name"
-		tail -n 20 "$log" | sed 's/^/# /'
+		{ grep -E '^(# )*not ok|FAIL' "$log"; tail -n 20 "$log"; } | sed 's/^/# > /'
 		;;
 	esac
 	echo "# $SECONDS s, $name: ${result%"$name"*}"
@@ -213,6 +215,8 @@ run_with_llvm()
 	c="$(clang)"
 	reason="no clang-N of a version"
 	[ -n "$c" ] || return 4
+	reason="no ld.lld${c#clang}"
+	command -v "ld.lld${c#clang}" >/dev/null || return 4
 	run_in_tree LLVM="${c#clang}" V=1
 }
 
@@ -253,16 +257,13 @@ run_time_packages()
 
 minimal_root()
 {
-	local mirror VERSION_CODENAME
+	local mirror
 
 	reason="no debootstrap"
 	command -v debootstrap >/dev/null || return 4
-	reason="not on Debian"
-	mirror="$(grep -rhoE '(https?|file)://[^ ]+' /etc/apt/sources.list /etc/apt/sources.list.d \
-		  2>/dev/null | grep -v security | head -n 1)"
-	[ -n "$mirror" ] || return 4
 	# shellcheck disable=SC1091 # the machine's
 	. /etc/os-release
+	mirror="$(find_archive)" || return
 	debootstrap --variant=minbase --include="$(run_time_packages | xargs | tr ' ' ,)" \
 		"$VERSION_CODENAME" "$scratch/root" "$mirror"
 }

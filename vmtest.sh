@@ -7,7 +7,7 @@
 usage()
 {
 	cat <<-USAGE
-	Usage: ${0##*/} [-k KERNEL]... [-b [-g]] [-j N] [-t S] [-i DIR] [-- ARG...]
+	Usage: ${0##*/} [-k KERNEL]... [-b [-g]] [-n] [-j N] [-t S] [-i DIR] [-- ARG...]
 	       ${0##*/} [-k KERNEL | -b [-g]] -e CMD | -s
 
 	  -k KERNEL  a kernel image, a folder that a kernel was built in, or a release as
@@ -15,6 +15,7 @@ usage()
 	             Of each release: all. May be repeated
 	  -b         build the kernel of KSRC: a minimal configuration and our config
 	  -g         with -b: a debug kernel, kernel/configs/debug.config of KSRC
+	  -n         run upstream's MPTCP tests instead, with and without our program
 	  -e CMD     run the shell command CMD in the VM instead of the tests
 	  -s         a shell in the VM instead of the tests
 	  -j N       VMs at a time, instead of $jobs
@@ -192,14 +193,14 @@ build_kernel()
 	out="$(realpath "$out")"
 	say "configuring the kernel in $out"
 	(cd "$KSRC" && "${vng[@]}" --kconfig "${fragments[@]}" "O=$out") >"$out.log" 2>&1 ||
-		die "no kernel can be configured from $KSRC: $(tail -n 1 "$out.log"), see $out.log"
+		die "$KSRC cannot be configured: $(tail -n 1 "$out.log"), see $out.log"
 	while read -r option; do
 		grep -qxF "$option" "$out/.config" || missing+=("$option")
 	done < <(grep '^CONFIG_' "$dir/config")
 	[ "${#missing[@]}" -eq 0 ] || die "$KSRC cannot have ${missing[*]}: see $out/.config"
 	say "building it: this takes a while"
 	(cd "$KSRC" && "${vng[@]}" --build "O=$out") >>"$out.log" 2>&1 ||
-		die "the kernel of $KSRC does not build: $(grep -m1 -i error "$out.log"), see $out.log"
+		die "$KSRC does not build: $(grep -m1 -i error "$out.log"), see $out.log"
 	kernels+=("$out")
 }
 
@@ -571,6 +572,28 @@ install_tests()
 	die "the tests do not build: see above, and $work/make.log"
 }
 
+# Upstream's MPTCP tests, built from KSRC: nothing is written to it
+install_neighbours()
+{
+	local selftests="$KSRC/tools/testing/selftests" out="$build/neighbours"
+
+	say "building upstream's MPTCP tests"
+	neighbours="$work/neighbours"
+	mkdir -p "$out/tests"/{progs,prog_tests} "$neighbours/bpf"
+	ln -sf "$selftests"/bpf/progs/mptcp*.c "$out/tests/progs"
+	ln -sf "$selftests/bpf/prog_tests/mptcp.c" "$out/tests/prog_tests"
+	{
+		env -u OUTPUT make -s -C "$out/tests" -f "$dir/Makefile" \
+			KSRC="$KSRC" O="$out" harness &&
+			cp "$out/kselftest/mptcp_mark/build/bpf/test_progs" "$neighbours/bpf" &&
+			make -s -C "$KSRC" O="$out" headers &&
+			make -s -C "$selftests" TARGETS=net/mptcp FORCE_TARGETS=1 \
+				O="$out" INSTALL_PATH="$neighbours" install
+	} >"$work/neighbours.log" 2>&1 && return
+	tail -n 5 "$work/neighbours.log" >&2
+	die "upstream's tests do not build: see above, and $work/neighbours.log"
+}
+
 need_number()
 {
 	[[ "$2" =~ ^[1-9][0-9]*$ ]] || die "$1 needs a number, not '$2'"
@@ -579,17 +602,19 @@ need_number()
 kernels=()
 to_build=
 debug=
+neighbours=
 install=
 command=
 shell=
 arch=
 reported=0
 no_mptcp=
-while getopts "k:bge:sj:t:i:h" opt; do
+while getopts "k:bgne:sj:t:i:h" opt; do
 	case "$opt" in
 	k) kernels+=("$OPTARG") ;;
 	b) to_build=1 ;;
 	g) debug=-debug ;;
+	n) neighbours=1 ;;
 	e) command="$OPTARG" ;;
 	s) shell=1 ;;
 	j) need_number -j "$OPTARG"; jobs="$OPTARG" ;;
@@ -619,6 +644,12 @@ fi
 # shellcheck disable=SC1091 # the tree's
 . "$install/kselftest/ktap_helpers.sh"
 
+KSRC="$(realpath -m "${KSRC:-$([ -e "$dir/../lib.mk" ] && echo "$dir/../../../.." ||
+	echo "$cache/linux")}")"
+if [ -n "$to_build$neighbours" ] && [ ! -e "$KSRC/tools/testing/selftests/lib.mk" ]; then
+	die "$KSRC is no kernel tree: run 'make setup', or give KSRC="
+fi
+[ -z "$neighbours" ] || install_neighbours
 [ -z "$to_build" ] || build_kernel "$debug"
 for i in "${!kernels[@]}"; do
 	[ "${kernels[i]}" = all ] || continue
@@ -636,6 +667,8 @@ fi
 [ -z "$slow" ] || pack_tools
 if [ -n "$command" ]; then
 	write_guest bash -c "$command"
+elif [ -n "$neighbours" ]; then
+	write_guest "$dir/scripts/neighbours.sh" . "$neighbours"
 elif [ "$#" -gt 0 ]; then
 	write_guest ./run_kselftest.sh "$@"
 else

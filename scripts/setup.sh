@@ -36,7 +36,7 @@ packages_debian=(
 )
 
 packages_vm=(
-	bc bison busybox-static dwarves file flex kmod python3-argcomplete
+	bc bison busybox-static dwarves file flex iputils-ping kmod python3-argcomplete
 	python3-pkg-resources python3-requests qemu-system-x86 udev
 )
 

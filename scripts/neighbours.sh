@@ -1,0 +1,85 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+#
+# For vmtest.sh -n, in a VM: upstream's own MPTCP tests, first without our program,
+# then with it attached to the root cgroup. Whatever they give, it is the same.
+# Prints what kselftest's runner would.
+
+me="selftests: mptcp_mark: ${0##*/}"
+
+die()
+{
+	echo "# ${0##*/}: $*"
+	echo "not ok 1 $me"
+	exit 1
+}
+
+# $1: the install tree of our tests, $2: that of upstream's
+ours="$(realpath "$1")"
+theirs="$(realpath "$2")"
+pins=/sys/fs/bpf/neighbours
+root="$(awk '$3 == "cgroup2" { print $2; exit }' /proc/self/mounts)"
+logs="$(mktemp -d)"
+trap 'rm -rf "$logs"' EXIT
+rc=0
+
+attach()
+{
+	[ -n "$root" ] || return
+	mountpoint -q /sys/fs/bpf || mount -t bpf none /sys/fs/bpf || return
+	bpftool prog loadall "$ours/mptcp_mark/mptcp_mark.bpf.o" "$pins" &&
+		bpftool cgroup attach "$root" sock_ops pinned "$pins/mptcp_mark" multi &&
+		bpftool cgroup attach "$root" getsockopt pinned "$pins/mptcp_mark_table" multi
+}
+
+detach()
+{
+	bpftool cgroup detach "$root" sock_ops pinned "$pins/mptcp_mark"
+	bpftool cgroup detach "$root" getsockopt pinned "$pins/mptcp_mark_table"
+	rm -r "$pins"
+}
+
+# A result a line, without what differs from run to run
+results()
+{
+	"$@" 2>&1 | sed -nE -e 's/^(# )?((not )?ok [0-9].*[^ ]) *#? *time=.*/\2/p;t' \
+		-e 's/^(# )?((not )?ok [0-9].*)/\2/p' -e 's/^#[0-9/]+ +(.*:(OK|SKIP|FAIL).*)/\1/p'
+}
+
+# $1: number, the rest: a test of theirs
+neighbour()
+{
+	local n="$1" name
+	shift
+
+	name="$*"
+	results "$@" >"$logs/without"
+	attach >"$logs/attach" 2>&1 ||
+		die "our program cannot be attached: $(tail -n 1 "$logs/attach")"
+	results "$@" >"$logs/with"
+	detach
+	if [ -s "$logs/without" ] && cmp -s "$logs/without" "$logs/with"; then
+		echo "# ok $n - $name: $(grep -cE '^ok |:OK' "$logs/with") of" \
+		     "$(wc -l <"$logs/with") pass, with our program as without"
+	else
+		diff "$logs/without" "$logs/with" | sed 's/^/#   /'
+		echo "# not ok $n - $name: $(wc -l <"$logs/without") results," \
+		     "others with our program"
+		rc=1
+	fi
+}
+
+echo "# $me"
+echo "# TAP version 13"
+echo "# 1..3"
+cd "$theirs/bpf" || die "no $theirs/bpf"
+neighbour 1 ./test_progs -t mptcp
+cd "$theirs/net/mptcp" || die "no $theirs/net/mptcp"
+if command -v ping >/dev/null; then
+	neighbour 2 ./mptcp_connect.sh -4 -d 0 -l 0% -r 0 -f 100000
+else
+	echo "# ok 2 - ./mptcp_connect.sh # SKIP no ping"
+fi
+neighbour 3 ./mptcp_join.sh -f -b
+[ "$rc" -eq 0 ] && echo "ok 1 $me" || echo "not ok 1 $me"
+exit "$rc"

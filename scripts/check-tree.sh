@@ -243,7 +243,7 @@ run_read_only()
 
 pack()
 {
-	kselftest O="$scratch/o" INSTALL_PATH="$scratch/installed" KSFT_INSTALL_PATH="$scratch/installed" \
+	kselftest O="$scratch/o" KSFT_INSTALL_PATH="$scratch/installed" \
 		FORCE_TARGETS=1 install gen_tar &&
 		[ -s "$scratch/installed/kselftest-packages/kselftest.tar.gz" ]
 }
@@ -273,9 +273,9 @@ in_root()
 {
 	unshare -m bash -c "
 		cd '$scratch/root' && mount --bind . . && mount --bind /proc proc &&
-		mount --rbind /sys sys && mount --rbind /dev dev && mount -t tmpfs tmpfs run &&
-		mount -t tmpfs tmpfs tmp && exec chroot . env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin \
-		sh -c '$*'"
+		mount --rbind /sys sys && mount --rbind /dev dev && mount -t tmpfs none run &&
+		mount -t tmpfs none tmp &&
+		exec chroot . env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin sh -c '$*'"
 }
 
 run_installed()
@@ -380,7 +380,8 @@ check_series()
 	for patch in "$here"/outgoing/*.patch; do
 		scripts/checkpatch.pl --strict "$patch" 2>/dev/null | tee -a "$log.checkpatch"
 	done
-	! grep '^total:' "$log.checkpatch" | grep -v '^total: 0 errors, 0 warnings, 0 checks' || rc=1
+	! grep '^total:' "$log.checkpatch" |
+		grep -v '^total: 0 errors, 0 warnings, 0 checks' || rc=1
 	grep -qE '^To: .*@' "$here"/outgoing/0001-*.patch &&
 		grep -q 'mptcp@lists.linux.dev' "$here"/outgoing/0001-*.patch || rc=1
 	return "$rc"

@@ -26,7 +26,8 @@ mapfile -t files < <(tree_files)
 old=()
 if [ -d "$ksrc/$target" ]; then
 	# As .gitignore says, what was built there is not of interest
-	mapfile -t old < <(cd "$ksrc/$target" && find . -path ./build -prune -o -type f -printf '%P\n' |
+	mapfile -t old < <(cd "$ksrc/$target" &&
+			   find . -path ./build -prune -o -type f -printf '%P\n' |
 			   grep -vE '^(test_progs|[^/]*\.bpf\.o)$')
 fi
 
@@ -48,7 +49,8 @@ mkdir -p "$ksrc/$target" 2>/dev/null
 
 for file in "${files[@]}"; do
 	if ! git -C "$here" hash-object -w --no-filters "$here/$file" >/dev/null ||
-	   ! install -D -p -m "$(stat -c %a "$here/$file")" "$here/$file" "$ksrc/$target/$file"; then
+	   ! install -D -p -m "$(stat -c %a "$here/$file")" \
+		"$here/$file" "$ksrc/$target/$file"; then
 		die "could not put $file"
 	fi
 done

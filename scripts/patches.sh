@@ -108,7 +108,9 @@ first=
 for patch in "$tmp/out"/*.patch; do
 	[ "${patch##*/}" != 0000-cover-letter.patch ] || continue
 	[ -z "$first" ] || ! grep -q '^new file mode' "$patch" ||
-		perl -i -pe '$_ .= "MAINTAINERS | the new folder is in patch 1\n\n" if /^---$/ && !$n++' "$patch"
+		perl -i -pe '
+			$_ .= "MAINTAINERS | the new folder is in patch 1\n\n"
+				if /^---$/ && !$n++' "$patch"
 	first="$patch"
 done
 

@@ -16,7 +16,7 @@ usage()
 	cat <<-USAGE
 	Usage: ${0##*/} KSRC [PATTERN]
 	  KSRC     kernel source tree, 6.12 or newer; it is not written to
-	  PATTERN  only the checks whose name has it, and what they need
+	  PATTERN  only the checks whose name matches this regular expression
 	Variables: KEEP=1, do not remove the scratch copy
 	USAGE
 }
@@ -61,7 +61,7 @@ check()
 {
 	local name="$1" rc
 
-	[[ "$name" == *"$pattern"* ]] || return
+	[[ "$name" =~ $pattern ]] || return
 	shift
 	reason=
 	"$@" >"$log" 2>&1
@@ -272,10 +272,10 @@ minimal_root()
 in_root()
 {
 	unshare -m bash -c "
-		cd '$scratch/root' && mount --bind . . && mount --bind /proc proc &&
-		mount --rbind /sys sys && mount --rbind /dev dev && mount -t tmpfs none run &&
-		mount -t tmpfs none tmp &&
-		exec chroot . env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin sh -c '$*'"
+		mount --bind /proc '$scratch/root/proc' && mount --rbind /sys '$scratch/root/sys' &&
+		mount --rbind /dev '$scratch/root/dev' && mount -t tmpfs none '$scratch/root/run' &&
+		mount -t tmpfs none '$scratch/root/tmp' && exec chroot '$scratch/root' \
+		env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin sh -c '$*'"
 }
 
 run_installed()

@@ -72,12 +72,7 @@ static __u32 first_ordinal(struct mptcp_sock *msk)
 
 static __u32 join_ordinal(struct mptcp_sock *msk, __u32 id)
 {
-	__u32 *earlier;
-
-	/* Most have nothing stored at all: no need to search */
-	if (!bpf_core_cast(msk, struct sock)->sk_bpf_storage)
-		return id;
-	earlier = bpf_sk_storage_get(&mark_state, msk, 0, 0);
+	__u32 *earlier = bpf_sk_storage_get(&mark_state, msk, 0, 0);
 
 	return earlier ? id - *earlier : id;
 }
@@ -95,7 +90,7 @@ SEC("sockops")
 int mptcp_mark(struct bpf_sock_ops *skops)
 {
 	struct mptcp_subflow_context *subflow;
-	struct bpf_sock *ssk;
+	struct bpf_sock *ssk = skops->sk;
 	__u32 mark, n, mask = mark_config.mask;
 	struct mptcp_sock *msk;
 	bool pending = false;
@@ -111,7 +106,6 @@ int mptcp_mark(struct bpf_sock_ops *skops)
 	}
 
 	/* Hands off plain TCP */
-	ssk = skops->sk;
 	msk = ssk ? bpf_skc_to_mptcp_sock(ssk) : NULL;
 	if (!msk)
 		return 1;

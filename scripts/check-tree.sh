@@ -226,7 +226,8 @@ run_after_bpf()
 
 	c="$(clang)"
 	make -C "$selftests/bpf" CLANG="${c:-clang}" LLVM_STRIP="llvm-strip${c#clang}" SKIP_DOCS=1 \
-		SKIP_LLVM=1 SKIP_LIBBFD=1 SKIP_CRYPTO=1 "$selftests/bpf/mptcp_sock.skel.h" \
+		SKIP_LLVM=1 SKIP_LIBBFD=1 SKIP_CRYPTO=1 LIBARENA_SKEL= LIBARENA_ASAN_SKEL= \
+		"$selftests/bpf/mptcp_sock.skel.h" \
 		"$selftests/bpf/network_helpers.o" && run_in_tree
 }
 

@@ -272,7 +272,9 @@ minimal_root()
 # $@: a command line for the root of our own
 in_root()
 {
+	# "ip netns" takes a root that is a mount
 	unshare -m bash -c "
+		mount --bind '$scratch/root' '$scratch/root' &&
 		mount --bind /proc '$scratch/root/proc' && mount --rbind /sys '$scratch/root/sys' &&
 		mount --rbind /dev '$scratch/root/dev' && mount -t tmpfs none '$scratch/root/run' &&
 		mount -t tmpfs none '$scratch/root/tmp' && exec chroot '$scratch/root' \

@@ -44,8 +44,8 @@ say()
 dir="$(dirname "$(readlink -f "$0")")"
 home="$(getent passwd "${SUDO_USER:-$(id -un)}" | cut -d: -f6)"
 cache="${XDG_CACHE_HOME:-${home:-$HOME}/.cache}/mptcp_mark"
-build="$(realpath -m "${OUTPUT:-${O:+$O/kselftest/mptcp_mark}}")"
-[ -n "$OUTPUT$O" ] || build="$dir"
+build="$dir"
+[ -z "$OUTPUT$O" ] || build="$(realpath -m "${OUTPUT:-$O/kselftest/mptcp_mark}")"
 build+=/build
 work="$build/vmtest"
 QEMU="${QEMU:-$(command -v "qemu-system-$(uname -m)")}"

@@ -444,6 +444,9 @@ make_bad_trees()
 	 git -c user.name=x -c user.email=x commit -q -m x)
 }
 
+# Not what make that called us was given
+unset MAKEFLAGS MFLAGS MAKEOVERRIDES MAKELEVEL KSRC O OUTPUT
+
 version="$(make -s -C "$ksrc" kernelversion)"
 echo "# Linux $version, $(clang)"
 if ! { copy_tree && make_git && make_bad_trees; } >"$log" 2>&1; then

@@ -363,7 +363,7 @@ build_with_gcc()
 
 patches()
 {
-	make -s -C "$here" patches KSRC="$tree"
+	make -s -C "$here" patches KSRC="$tree" OUTGOING="$scratch/outgoing"
 }
 
 make_series()
@@ -380,13 +380,13 @@ check_series()
 	local patch rc=0
 
 	cd "$tree" || return
-	for patch in "$here"/outgoing/*.patch; do
+	for patch in "$scratch"/outgoing/*.patch; do
 		scripts/checkpatch.pl --strict "$patch" 2>/dev/null | tee -a "$log.checkpatch"
 	done
 	! grep '^total:' "$log.checkpatch" |
 		grep -v '^total: 0 errors, 0 warnings, 0 checks' || rc=1
-	grep -qE '^To: .*@' "$here"/outgoing/0001-*.patch &&
-		grep -q 'mptcp@lists.linux.dev' "$here"/outgoing/0001-*.patch || rc=1
+	grep -qE '^To: .*@' "$scratch"/outgoing/0001-*.patch &&
+		grep -q 'mptcp@lists.linux.dev' "$scratch"/outgoing/0001-*.patch || rc=1
 	return "$rc"
 }
 
@@ -395,7 +395,7 @@ apply_series()
 {
 	local patch
 
-	for patch in "$here"/outgoing/*.patch; do
+	for patch in "$scratch"/outgoing/*.patch; do
 		[ "${patch##*/}" != 0000-cover-letter.patch ] || continue
 		git -C "$tree" am -q "$patch" || return
 		[ ! -e "$tree/$target/Makefile" ] || kselftest FORCE_TARGETS=1 || return

@@ -12,6 +12,7 @@ set -u
 
 ksrc="${1:-}"
 prefix="${PREFIX:-PATCH mptcp-next}"
+outgoing="$(realpath -ms "${OUTGOING:-$here/outgoing}")"
 check_tree "$ksrc"
 ksrc="$(cd "$ksrc" && pwd -P)"
 
@@ -136,8 +137,8 @@ SUBJECT="$(head -n 1 "$here/scripts/series/0-cover")" \
 	perl -i -pe 's/\*\*\* SUBJECT HERE \*\*\*/$ENV{SUBJECT}/;
 		     s/\*\*\* BLURB HERE \*\*\*/$ENV{BLURB}/' "$tmp/out/0000-cover-letter.patch"
 
-if ! mkdir -p "$here/outgoing" || ! echo "*" >"$here/outgoing/.gitignore" ||
-   ! rm -f "$here"/outgoing/*.patch || ! cp "$tmp"/out/*.patch "$here/outgoing/"; then
-	die "could not write to outgoing/"
+if ! mkdir -p "$outgoing" || ! echo "*" >"$outgoing/.gitignore" ||
+   ! rm -f "$outgoing"/*.patch || ! cp "$tmp"/out/*.patch "$outgoing"; then
+	die "could not write to $outgoing"
 fi
-(cd "$here" && ls outgoing/*.patch)
+realpath --relative-to="$here" "$outgoing"/*.patch

@@ -182,6 +182,7 @@ run_in_tree()
 run_summary()
 {
 	kselftest run_tests O="$scratch/o" -j2 summary=1 >"$scratch/run" 2>&1
+	cat /tmp/mptcp_mark.sh /tmp/mptcp_mark_progs.sh >>"$scratch/run"
 	rm -f /tmp/mptcp_mark.sh /tmp/mptcp_mark_progs.sh
 	all_passed "$scratch/run" mptcp_mark_progs.sh 0
 }

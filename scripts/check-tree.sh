@@ -71,7 +71,8 @@ check()
 	4) result="ok $name # SKIP $reason" ;;
 	*)
 		result="not ok $name"
-		{ grep -E '^(# )*not ok|FAIL' "$log"; tail -n 20 "$log"; } | sed 's/^/# > /'
+		{ grep -E '^(# )*not ok|FAIL' "$log"; tail -n 20 "$log"; } |
+			sed 's/^/# > /' >"$scratch/why.${#results[@]}"
 		;;
 	esac
 	echo "# $SECONDS s, $name: ${result%"$name"*}"
@@ -485,10 +486,12 @@ check "drop-in: builds with gcc" build_with_gcc
 
 ktap_print_header
 ktap_set_plan "${#results[@]}"
-for result in "${results[@]}"; do
+for i in "${!results[@]}"; do
+	result="${results[i]}"
 	case "$result" in
 	"not ok "*)
 		ktap_test_fail "${result#not ok }"
+		cat "$scratch/why.$i"
 		;;
 	*" # SKIP "*)
 		__ktap_test ok "${result#ok }"

@@ -492,19 +492,28 @@ counted_packets()
 		sed -n "s/.*socket mark 0x0*$2 counter packets \([0-9]*\) .*/\1/p"
 }
 
-has_subflows()
+# Into the file $1, until there are $2
+see_subflows()
 {
-	[ "$(subflows | wc -l)" -ge "$1" ]
+	subflows >"$1"
+	[ "$(wc -l <"$1")" -ge "$2" ]
 }
 
-# Fetch $1 into the file $2, reading nothing until the client has $3 subflows:
-# the connection lives for as long as it takes to look at them
+no_subflows()
+{
+	[ -z "$(subflows)" ]
+}
+
+# Fetch $1 into the file $2, reading nothing until the rest succeeds: the
+# connection lives for as long as it takes to look at it
 held_download()
 {
-	(enter_mptcp client curl -s -S -g "$1") | {
-		busywait "$BUSYWAIT_TIMEOUT" has_subflows "$3"
-		subflows >"$2.subflows"
-		cat >"$2"
+	local url="$1" file="$2"
+	shift 2
+
+	(enter_mptcp client curl -s -S -g "$url") | {
+		busywait "$BUSYWAIT_TIMEOUT" "$@"
+		cat >"$file"
 	}
 }
 
@@ -654,7 +663,7 @@ do_demo()
 
 	echo "A download over MPTCP by an unmodified curl, of $file_mb MiB:"
 	start_capture "$capture" || leave 1
-	held_download "http://10.0.1.2:$port/file" "$out" 3
+	held_download "http://10.0.1.2:$port/file" "$out" see_subflows "$out.subflows" 3
 	stop_capture
 	cmp "$state/www/file" "$out" || leave 1
 	echo "  complete and intact"
@@ -702,9 +711,12 @@ expect()
 	return 1
 }
 
-# Fresh counters, and a note of each source that sends a SYN, with its mark
-reset_counters()
+# Nothing of the downloads before, whose subflows close in their own time: fresh
+# counters, and a note of each source that sends a SYN, with its mark
+start_afresh()
 {
+	busywait "$BUSYWAIT_TIMEOUT" no_subflows ||
+		expect "subflows of before" "$(subflows)" "" || return
 	in_client nft flush ruleset
 	set_up_counters
 	in_client nft '
@@ -724,8 +736,8 @@ reset_counters()
 # A download from address $1 over three subflows
 test_download()
 {
-	reset_counters
-	held_download "http://$1:$port/file" "$state/out" 3
+	start_afresh || return
+	held_download "http://$1:$port/file" "$state/out" see_subflows "$state/out.subflows" 3
 	mptcp_lib_check_transfer "$state/www/file" "$state/out" "the download"
 }
 
@@ -774,9 +786,11 @@ test_two_at_once()
 {
 	local pid url="http://10.0.1.2:$port/file" rc=0
 
-	held_download "$url" "$state/one" 6 &
+	start_afresh || return
+	held_download "$url" "$state/one" see_subflows "$state/one.subflows" 6 &
 	pid=$!
-	held_download "$url" "$state/two" 6
+	# As long as the other one looks, it has written nothing
+	held_download "$url" "$state/two" test -s "$state/one"
 	wait "$pid"
 	mptcp_lib_check_transfer "$state/www/file" "$state/one" "the first download" || rc=1
 	mptcp_lib_check_transfer "$state/www/file" "$state/two" "the second download" || rc=1
@@ -789,7 +803,7 @@ test_plain_tcp()
 {
 	local rc=0
 
-	reset_counters
+	start_afresh || return
 	mkdir "$state/cgroup/client/plain"
 	(enter client/plain curl -s -S -o "$state/out" "http://10.0.1.2:$port/file")
 	rmdir "$state/cgroup/client/plain"
@@ -816,11 +830,14 @@ test_stats()
 		expect "subflows counted as failed" "$(get_counter failed)" 0
 }
 
-# The trace buffer is the machine's, the base this run's own
+# The trace buffer is the machine's, and keeps what was: a base that is not in it
 test_trace()
 {
-	local base=$((BASHPID << 8)) mark
+	local base=0 mark
 
+	while [ "$base" -eq 0 ] || grep -q "Mark <$((base + 1))>" "$state/tracing/trace"; do
+		base=$((SRANDOM & 0xffffff00))
+	done
 	set_config "$base" 0xffffffff 1 || return
 	test_download 10.0.1.2
 	set_config 0 0xffffffff 0

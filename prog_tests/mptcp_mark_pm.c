@@ -33,11 +33,16 @@ static void test_signal(struct mark_env *env)
 
 static void test_signal_port(struct mark_env *env)
 {
-	if (mark_ip(env->server, "mptcp endpoint add 10.0.2.2 signal port 10100") ||
-	    mark_listen(env, "0.0.0.0") || mark_connect(env, "10.0.1.2", &env->conn) ||
-	    mark_wait_subflows(env->conn.client_fd, 2))
+	if (mark_ip(env->server, "mptcp endpoint add 10.0.2.2 signal port 10100"))
 		return;
-	mark_expect(env, mark_ordinals, 2);
+	if (!mark_listen(env, "0.0.0.0") && !mark_connect(env, "10.0.1.2", &env->conn) &&
+	    !mark_wait_subflows(env->conn.client_fd, 2))
+		mark_expect(env, mark_ordinals, 2);
+
+	/* The kernel's listener on the port keeps its network namespace: for ever,
+	 * if that goes first (mptcp_subflow_create_socket(), net/mptcp/subflow.c)
+	 */
+	mark_ip(env->server, "mptcp endpoint flush");
 }
 
 /* From both client addresses to the one announced, and from the second to the first */

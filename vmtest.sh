@@ -19,7 +19,7 @@ usage()
 	  -e CMD     run the shell command CMD in the VM instead of the tests
 	  -s         a shell in the VM instead of the tests
 	  -j N       VMs at a time, instead of $jobs
-	  -t S       seconds that the tests may take, instead of $run_limit
+	  -t S       seconds that the tests may take, instead of $run_limit; four times with -g
 	  -i DIR     use what make install INSTALL_PATH=DIR made, build nothing
 	  -- ARG...  arguments of run_kselftest.sh, instead of -c mptcp_mark
 
@@ -604,6 +604,7 @@ need_number()
 kernels=()
 to_build=
 debug=
+limit=
 neighbours=
 install=
 command=
@@ -620,7 +621,7 @@ while getopts "k:bgne:sj:t:i:h" opt; do
 	e) command="$OPTARG" ;;
 	s) shell=1 ;;
 	j) need_number -j "$OPTARG"; jobs="$OPTARG" ;;
-	t) need_number -t "$OPTARG"; run_limit="$OPTARG" ;;
+	t) need_number -t "$OPTARG"; limit="$OPTARG" ;;
 	i) install="$(realpath -m "$OPTARG")" ;;
 	h) usage; exit 0 ;;
 	*) usage >&2; exit 1 ;;
@@ -628,6 +629,13 @@ while getopts "k:bgne:sj:t:i:h" opt; do
 done
 shift $((OPTIND - 1))
 [ -z "$debug" ] || [ -n "$to_build" ] || die "-g needs -b"
+if [ -n "$debug" ]; then
+	# Every access to memory is looked at, and noted in more of it
+	boot_limit=$((4 * boot_limit))
+	run_limit=$((4 * run_limit))
+	memory=4G
+fi
+run_limit="${limit:-$run_limit}"
 [ "${#kernels[@]}" -gt 0 ] || [ -n "$to_build" ] || { usage >&2; exit 1; }
 
 mkdir -p "$work" || exit

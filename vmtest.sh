@@ -186,7 +186,8 @@ find_kernel()
 # virtme-ng's own configuration is minimal: ours comes on top of it
 build_kernel()
 {
-	local out="$build/kernel$1" option missing=() fragments=(-f "$dir/config" -f "$dir/scripts/vm.config")
+	local out="$build/kernel$1" option missing=()
+	local fragments=(-f "$dir/config" -f "$dir/scripts/vm.config")
 
 	[ -z "$1" ] || fragments+=(-f "$KSRC/kernel/configs/debug.config")
 	mkdir -p "$out" || exit

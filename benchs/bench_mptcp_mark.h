@@ -17,13 +17,14 @@ void __printf(1, 2) fail(const char *fmt, ...);
 
 /* ---- Programs to compare, attached to the cgroup of the benchmark */
 
-enum variant { NONE, EMPTY, CONSTANT, OURS, TREE, TREE_MARK, VARIANTS };
+enum variant { NONE, EMPTY, CONSTANT, KERNEL_ID, OURS, TREE, TREE_MARK, VARIANTS };
 
 /*
  * The tree's program is right for 100 connections, the size of its map: what it
  * is compared by, with room for connections that stall
  */
 #define TREE_RIGHT	90
+#define WARM_UP		10	/* of these, until a program just attached is in the caches */
 
 struct prog {
 	enum variant variant;
@@ -36,8 +37,20 @@ extern int cgroup_fd;
 
 /* Older trees have no program of their own */
 bool prog_exists(enum variant variant);
-int prog_attach(struct prog *p, enum variant variant);
+int prog_load(struct prog *p, enum variant variant);
+int prog_attach(struct prog *p);
 void prog_detach(struct prog *p);
+void prog_unload(struct prog *p);
+
+/*
+ * Programs to compare in a round, those that exist. Loaded afresh for each: where
+ * code and maps lie in memory makes a tenth of a program's time
+ */
+int progs_load(struct prog *progs, const enum variant *variant, int n);
+void progs_unload(struct prog *progs, const enum variant *variant, int n);
+
+/* The i-th of n in a round: each comes first, and last, as often as any other */
+enum variant in_turn(const enum variant *variant, int n, int round, int i);
 const char *prog_name(enum variant variant);
 __u32 prog_mark(enum variant variant, int ordinal);
 
@@ -74,6 +87,15 @@ int conn_wait_or_another(const struct net *net, struct mark_conn *c);
 
 /* A connection with all its subflows */
 int net_connect_all(const struct net *net, struct mark_conn *c);
+
+/*
+ * This thread stays on the n-th CPU that it may use: where the scheduler happens to
+ * place it, beside the kernel's workers or not, makes more than any program
+ */
+void run_on_cpu(int n);
+
+/* The first connections of a program: closed again, and not to be counted */
+int net_warm_up(const struct net *net);
 
 /* By the table, its marks are 1, 2, 3 */
 bool conn_is_right(const struct mark_conn *c);

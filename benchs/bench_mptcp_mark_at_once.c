@@ -189,7 +189,7 @@ void bench_at_once(void)
 	holders = (AT_ONCE + each - 1) / each;
 	if (holders > HOLDERS_MAX)
 		holders = HOLDERS_MAX;
-	if (nets_open(net, holders) || prog_attach(&p, OURS))
+	if (nets_open(net, holders) || prog_load(&p, OURS) || prog_attach(&p))
 		return;
 	table = table_attach();
 	if (!table)
@@ -210,5 +210,5 @@ void bench_at_once(void)
 	if (prog_state(&p))
 		fail("state of the program is left when all are closed");
 	bpf_link__destroy(table);
-	prog_detach(&p);
+	prog_unload(&p);
 }

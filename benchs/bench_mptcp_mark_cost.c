@@ -2,8 +2,9 @@
 /* What the program itself takes, as the kernel measures it (bpf_stats). */
 #include "bench_mptcp_mark.h"
 
-#define CONNS	TREE_RIGHT
+#define CONNS	(TREE_RIGHT - WARM_UP)
 #define LISTENS	2000
+#define COST_ROUNDS	(4 * ROUNDS)
 
 struct stats {
 	__u64 ns, calls;
@@ -23,16 +24,19 @@ static int get_stats(const struct prog *p, struct stats *s)
 }
 
 /* Run a load with a program, and see what the program took of it */
-static int measure(const struct net *net, enum variant variant,
+static int measure(const struct net *net, struct prog *p,
 		   int (*load)(const struct net *net, enum variant variant), struct stats *s)
 {
-	struct prog p;
+	struct stats before;
 	int err;
 
-	if (prog_attach(&p, variant))
+	if (prog_attach(p))
 		return -1;
-	err = load(net, variant) ?: get_stats(&p, s);
-	prog_detach(&p);
+	err = net_warm_up(net) ?: get_stats(p, &before) ?:
+	      load(net, p->variant) ?: get_stats(p, s);
+	prog_detach(p);
+	s->ns -= before.ns;
+	s->calls -= before.calls;
 	return err;
 }
 
@@ -64,20 +68,25 @@ static int load_subflows(const struct net *net, enum variant variant)
 
 void bench_cost(void)
 {
-	static const enum variant order[] = { EMPTY, CONSTANT, OURS, TREE, TREE_MARK };
+	static const enum variant order[] = { OURS, KERNEL_ID, CONSTANT, EMPTY, TREE, TREE_MARK };
 	static struct figure ratio = {
 		"program per marked subflow, of the tree's", "", AT_MOST, 0.65
 	}, ratio_mark = {
-		"  of the tree's, less its congestion control", "", INFO
+		"  of the tree's less its congestion control", ""
+	}, least = {
+		"  a constant mark, of the tree's", ""
 	}, more = {
-		"  more than a constant bpf_setsockopt()", "ns", AT_MOST, 120
+		"  more than a constant mark", "ns", AT_MOST, 120
 	}, absolute[VARIANTS] = {
-		[EMPTY] = { "  an empty program", "ns" },
-		[CONSTANT] = { "  a constant bpf_setsockopt()", "ns" },
-		[OURS] = { "  mptcp_mark", "ns" },
-		[TREE] = { "  the tree's mptcp_subflow", "ns" },
-		[TREE_MARK] = { "  the tree's, less its congestion control", "ns" },
+		[OURS] = { "  per subflow, mptcp_mark", "ns" },
+		[KERNEL_ID] = { "  per subflow, the kernel's id as mark", "ns" },
+		[CONSTANT] = { "  per subflow, a constant mark", "ns" },
+		[EMPTY] = { "  per subflow, an empty program", "ns" },
+		[TREE] = { "  per subflow, the tree's mptcp_subflow", "ns" },
+		[TREE_MARK] = { "  per subflow, less its congestion control", "ns" },
 	};
+	struct prog progs[VARIANTS];
+	enum variant variant;
 	double ns[VARIANTS];
 	struct stats s;
 	struct net net;
@@ -85,24 +94,31 @@ void bench_cost(void)
 
 	if (nets_open(&net, 1) || enable_stats() < 0)
 		return;
-	for (round = 0; round < 2 * ROUNDS; round++) {
+	run_on_cpu(0);
+	for (round = 0; round < COST_ROUNDS; round++) {
+		if (progs_load(progs, order, ARRAY_SIZE(order)))
+			return;
 		for (i = 0; i < ARRAY_SIZE(order); i++) {
-			if (!prog_exists(order[i]))
+			variant = in_turn(order, ARRAY_SIZE(order), round, i);
+			if (!prog_exists(variant))
 				continue;
-			if (measure(&net, order[i], load_subflows, &s))
+			if (measure(&net, &progs[variant], load_subflows, &s))
 				return;
-			ns[order[i]] = (double)s.ns / (CONNS * SUBFLOWS);
-			figure_add(&absolute[order[i]], ns[order[i]]);
+			ns[variant] = (double)s.ns / (CONNS * SUBFLOWS);
+			figure_add(&absolute[variant], ns[variant]);
 		}
 		if (prog_exists(TREE)) {
 			figure_add(&ratio, ns[OURS] / ns[TREE]);
 			figure_add(&ratio_mark, ns[OURS] / ns[TREE_MARK]);
+			figure_add(&least, ns[CONSTANT] / ns[TREE]);
 		}
 		figure_add(&more, ns[OURS] - ns[CONSTANT]);
-		progress("cost", round + 1, 2 * ROUNDS);
+		progs_unload(progs, order, ARRAY_SIZE(order));
+		progress("cost", round + 1, COST_ROUNDS);
 	}
 	figure_report(&ratio);
 	figure_report(&ratio_mark);
+	figure_report(&least);
 	figure_report(&more);
 	for (i = 0; i < ARRAY_SIZE(order); i++)
 		figure_report(&absolute[order[i]]);
@@ -140,11 +156,13 @@ void bench_others(void)
 		struct figure more, empty;
 	} loads[] = {
 		{ load_plain, { "sockops call of plain TCP, more than empty", "ns", AT_MOST, 20 },
-		  { "  an empty program", "ns" } },
+		  { "  a call of plain TCP, an empty program", "ns" } },
 		{ load_listen, { "sockops call of another kind, more than empty", "ns",
 				 AT_MOST, 20 },
-		  { "  an empty program", "ns" } },
+		  { "  a call of another kind, an empty program", "ns" } },
 	};
+	static const enum variant order[] = { EMPTY, OURS };
+	struct prog progs[VARIANTS];
 	struct stats empty, ours;
 	double ns;
 	struct net net;
@@ -152,16 +170,19 @@ void bench_others(void)
 
 	if (nets_open(&net, 1) || enable_stats() < 0)
 		return;
-	for (round = 0; round < 2 * ROUNDS; round++) {
+	for (round = 0; round < COST_ROUNDS; round++) {
+		if (progs_load(progs, order, ARRAY_SIZE(order)))
+			return;
 		for (i = 0; i < ARRAY_SIZE(loads); i++) {
-			if (measure(&net, EMPTY, loads[i].load, &empty) ||
-			    measure(&net, OURS, loads[i].load, &ours))
+			if (measure(&net, &progs[EMPTY], loads[i].load, &empty) ||
+			    measure(&net, &progs[OURS], loads[i].load, &ours))
 				return;
 			ns = (double)empty.ns / empty.calls;
 			figure_add(&loads[i].empty, ns);
 			figure_add(&loads[i].more, (double)ours.ns / ours.calls - ns);
 		}
-		progress("others", round + 1, 2 * ROUNDS);
+		progs_unload(progs, order, ARRAY_SIZE(order));
+		progress("others", round + 1, COST_ROUNDS);
 	}
 	for (i = 0; i < ARRAY_SIZE(loads); i++) {
 		figure_report(&loads[i].more);

@@ -3,7 +3,7 @@
 #include "bench_mptcp_mark.h"
 
 #define IN_TURN		100000	/* or as many as MPTCP_MARK_IN_TURN says */
-#define WARM_UP		2000
+#define FIRST		2000
 #define IN_TURN_TREE	1000
 
 struct turn {
@@ -41,18 +41,18 @@ static void turns_of_ours(const struct net *net, long all)
 	long slab, state;
 	bool right;
 
-	if (prog_attach(&p, OURS))
+	if (prog_load(&p, OURS) || prog_attach(&p))
 		return;
 	snprintf(name, sizeof(name), "%ld connections in turn", all);
 	/* What the first ones take is kept for the next: memory as after these */
-	if (take_turns(net, OURS, WARM_UP, &turn)) {
+	if (take_turns(net, OURS, FIRST, &turn)) {
 		fail("connection %ld: %s", turn.n, limit_name(errno));
-		goto detach;
+		goto unload;
 	}
 	slab = memory_kb("Slab");
 	if (take_turns(net, OURS, all, &turn)) {
 		fact_report(name, !turn.wrong, "%ld; limit: %s", turn.n, limit_name(errno));
-		goto detach;
+		goto unload;
 	}
 	slab = memory_kb("Slab") - slab;
 	state = prog_state(&p);
@@ -61,8 +61,8 @@ static void turns_of_ours(const struct net *net, long all)
 		fail("in turn: %ld wrong of %ld, %ld sockets have state", turn.wrong, all, state);
 	fact_report(name, right, "%ld wrong, the last is %s; memory of ours %ld B, of all %+.1f MB",
 		    turn.wrong, turn.last_right ? "1, 2, 3" : "not 1, 2, 3", state, slab / 1e3);
-detach:
-	prog_detach(&p);
+unload:
+	prog_unload(&p);
 }
 
 /* That it is wrong is what the table is to show: no failure of ours */
@@ -72,7 +72,7 @@ static void turns_of_the_tree(const struct net *net)
 	struct prog p;
 	char name[64];
 
-	if (prog_attach(&p, TREE))
+	if (prog_load(&p, TREE) || prog_attach(&p))
 		return;
 	snprintf(name, sizeof(name), "  %d with the tree's program", IN_TURN_TREE);
 	if (take_turns(net, TREE, IN_TURN_TREE, &turn))
@@ -80,7 +80,7 @@ static void turns_of_the_tree(const struct net *net)
 	else
 		fact_report(name, !turn.wrong, "%ld wrong, from number %ld on", turn.wrong,
 			    turn.first_wrong);
-	prog_detach(&p);
+	prog_unload(&p);
 }
 
 void bench_in_turn(void)

@@ -173,6 +173,37 @@ int net_connect_all(const struct net *net, struct mark_conn *c)
 	return net_connect(net, c) ?: conn_wait_or_another(net, c);
 }
 
+int net_warm_up(const struct net *net)
+{
+	struct mark_conn c;
+	int i;
+
+	for (i = 0; i < WARM_UP; i++) {
+		if (net_connect_all(net, &c)) {
+			fail("connection %d: %s", i, strerror(errno));
+			return -1;
+		}
+		mark_disconnect(&c);
+	}
+	return 0;
+}
+
+void run_on_cpu(int n)
+{
+	static cpu_set_t allowed;
+	cpu_set_t one;
+	int cpu;
+
+	if (!CPU_COUNT(&allowed) && sched_getaffinity(0, sizeof(allowed), &allowed))
+		return;
+	n %= CPU_COUNT(&allowed);
+	for (cpu = 0; n >= 0; cpu++)
+		n -= !!CPU_ISSET(cpu, &allowed);
+	CPU_ZERO(&one);
+	CPU_SET(cpu - 1, &one);
+	sched_setaffinity(0, sizeof(one), &one);
+}
+
 bool conn_is_right(const struct mark_conn *c)
 {
 	struct mark_table table;

@@ -9,6 +9,8 @@ static const struct {
 	[NONE] = { "no program" },
 	[EMPTY] = { "an empty program", "mptcp_mark_bench.bpf.o", "bench_empty" },
 	[CONSTANT] = { "a constant mark", "mptcp_mark_bench.bpf.o", "bench_constant", { 7, 7, 7 } },
+	[KERNEL_ID] = { "the kernel's id as mark", "mptcp_mark_bench.bpf.o", "bench_id",
+			{ 1, 2, 3 } },
 	[OURS] = { "mptcp_mark", "mptcp_mark.bpf.o", "mptcp_mark", { 1, 2, 3 } },
 	[TREE] = { "the tree's mptcp_subflow", "mptcp_subflow.bpf.o", "mptcp_subflow",
 		   { 1, 2, 3 } },
@@ -59,26 +61,58 @@ static struct bpf_link *attach(struct bpf_program *prog)
 	return link;
 }
 
-int prog_attach(struct prog *p, enum variant variant)
+int prog_load(struct prog *p, enum variant variant)
 {
 	*p = (struct prog){ .variant = variant };
 	if (variant == NONE)
 		return 0;
 	p->prog = load(variants[variant].file, variants[variant].prog, &p->obj);
-	if (!p->prog)
-		return -1;
-	p->link = attach(p->prog);
-	if (p->link)
+	return p->prog ? 0 : -1;
+}
+
+int progs_load(struct prog *progs, const enum variant *variant, int n)
+{
+	int i;
+
+	for (i = 0; i < n; i++)
+		if (prog_exists(variant[i]) && prog_load(&progs[variant[i]], variant[i]))
+			return -1;
+	return 0;
+}
+
+enum variant in_turn(const enum variant *variant, int n, int round, int i)
+{
+	return variant[(round / 2 + (round & 1 ? n - 1 - i : i)) % n];
+}
+
+int prog_attach(struct prog *p)
+{
+	if (p->variant == NONE)
 		return 0;
-	prog_detach(p);
-	return -1;
+	p->link = attach(p->prog);
+	return p->link ? 0 : -1;
 }
 
 void prog_detach(struct prog *p)
 {
 	bpf_link__destroy(p->link);
+	p->link = NULL;
+}
+
+void prog_unload(struct prog *p)
+{
+	prog_detach(p);
 	bpf_object__close(p->obj);
-	*p = (struct prog){};
+	p->obj = NULL;
+}
+
+void progs_unload(struct prog *progs, const enum variant *variant, int n)
+{
+	int i;
+
+	for (i = 0; i < n; i++)
+		if (prog_exists(variant[i]))
+			prog_unload(&progs[variant[i]]);
 }
 
 struct bpf_link *table_attach(void)

@@ -3,37 +3,38 @@
 #include <pthread.h>
 #include "bench_mptcp_mark.h"
 
-#define CONNS		(TREE_RIGHT - 1)	/* and one to look at */
-#define RATE_ROUNDS	(6 * ROUNDS)
+#define CONNS		(TREE_RIGHT - WARM_UP - 1)	/* and one to look at */
+#define RATE_ROUNDS	(10 * ROUNDS)
 #define BULK_ROUNDS	(3 * ROUNDS)
 #define BULK_SIZE	(256UL << 20)
 #define CHUNK		(256UL << 10)
 #define READS		20000
 
+/* Of the median connection: one that waited for the scheduler or the host says nothing */
 struct speed {
 	double per_second;	/* connections with all their subflows, opened and closed */
 	double setup_us;	/* from connect until all subflows are established */
 };
 
-static int time_conns(const struct net *net, enum variant variant, struct speed *speed)
+static int time_conns(const struct net *net, struct prog *p, struct speed *speed)
 {
-	struct figure setup = {};
-	__u64 start, opened;
+	struct figure cycle = {}, setup = {};
 	struct mark_conn c;
-	struct prog p;
-	int i, err = 0;
+	__u64 opened;
+	int i, err;
 
-	if (prog_attach(&p, variant))
+	if (prog_attach(p))
 		return -1;
 
-	start = get_time_ns();
+	err = net_warm_up(net);
 	for (i = 0; i < CONNS && !err; i++) {
 		opened = get_time_ns();
 		err = net_connect_all(net, &c);
 		figure_add(&setup, us_since(opened));
 		mark_disconnect(&c);
+		figure_add(&cycle, us_since(opened));
 	}
-	speed->per_second = CONNS / us_since(start) * 1e6;
+	speed->per_second = 1e6 / figure_median(&cycle);
 	speed->setup_us = figure_median(&setup);
 
 	if (!err)
@@ -41,58 +42,67 @@ static int time_conns(const struct net *net, enum variant variant, struct speed 
 	if (err)
 		fail("connection %d: %s", i, strerror(errno));
 	else
-		err = net_check(variant, 1);
+		err = net_check(p->variant, 1);
 	mark_disconnect(&c);
-	prog_detach(&p);
+	prog_detach(p);
 	return err;
 }
 
 void bench_rate(void)
 {
-	static struct figure rate = {
-		"connections per second, of those with none", "", AT_LEAST, 0.98
-	}, rate_tree = {
-		"  with the tree's program", ""
-	}, setup = {
-		"connect to all established, of that with none", "", AT_MOST, 1.02
-	}, setup_tree = {
-		"  with the tree's program", ""
-	}, rate_none = {
-		"  connections per second with no program", "/s"
-	}, setup_none = {
-		"  connect to all established with no program", "us"
+	static const enum variant order[] = { OURS, KERNEL_ID, CONSTANT, EMPTY, TREE, NONE };
+	static struct figure rate[VARIANTS] = {
+		[OURS] = { "connections per second, of those with none", "", AT_LEAST, 0.98 },
+		[KERNEL_ID] = { "  per second, the kernel's id as mark", "" },
+		[CONSTANT] = { "  per second, a constant mark", "" },
+		[EMPTY] = { "  per second, an empty program", "" },
+		[TREE] = { "  per second, the tree's mptcp_subflow", "" },
+		[NONE] = { "  per second, no program", "/s" },
+	}, setup[VARIANTS] = {
+		[OURS] = { "connect to all established, of that with none", "", AT_MOST, 1.02 },
+		[KERNEL_ID] = { "  to established, the kernel's id as mark", "" },
+		[CONSTANT] = { "  to established, a constant mark", "" },
+		[EMPTY] = { "  to established, an empty program", "" },
+		[TREE] = { "  to established, the tree's mptcp_subflow", "" },
+		[NONE] = { "  to established, no program", "us" },
 	};
-	static const enum variant order[] = { NONE, OURS, TREE };
-	struct speed speed[VARIANTS];
+	struct speed speed[VARIANTS], s;
+	struct prog progs[VARIANTS];
 	enum variant variant;
 	struct net net;
 	int i, round;
 
 	if (nets_open(&net, 1))
 		return;
+	run_on_cpu(0);
 	for (round = 0; round < RATE_ROUNDS; round++) {
+		if (progs_load(progs, order, ARRAY_SIZE(order)))
+			return;
 		for (i = 0; i < ARRAY_SIZE(order); i++) {
-			/* Who comes first takes turns, too */
-			variant = order[round & 1 ? ARRAY_SIZE(order) - 1 - i : i];
-			if (prog_exists(variant) && time_conns(&net, variant, &speed[variant]))
+			variant = in_turn(order, ARRAY_SIZE(order), round, i);
+			if (prog_exists(variant) &&
+			    time_conns(&net, &progs[variant], &speed[variant]))
 				return;
 		}
-		figure_add(&rate, speed[OURS].per_second / speed[NONE].per_second);
-		figure_add(&rate_none, speed[NONE].per_second);
-		figure_add(&setup, speed[OURS].setup_us / speed[NONE].setup_us);
-		figure_add(&setup_none, speed[NONE].setup_us);
-		if (prog_exists(TREE)) {
-			figure_add(&rate_tree, speed[TREE].per_second / speed[NONE].per_second);
-			figure_add(&setup_tree, speed[TREE].setup_us / speed[NONE].setup_us);
+		for (i = 0; i < ARRAY_SIZE(order); i++) {
+			variant = order[i];
+			if (!prog_exists(variant))
+				continue;
+			s = speed[variant];
+			if (variant != NONE) {
+				s.per_second /= speed[NONE].per_second;
+				s.setup_us /= speed[NONE].setup_us;
+			}
+			figure_add(&rate[variant], s.per_second);
+			figure_add(&setup[variant], s.setup_us);
 		}
+		progs_unload(progs, order, ARRAY_SIZE(order));
 		progress("rate", round + 1, RATE_ROUNDS);
 	}
-	figure_report(&rate);
-	figure_report(&rate_tree);
-	figure_report(&rate_none);
-	figure_report(&setup);
-	figure_report(&setup_tree);
-	figure_report(&setup_none);
+	for (i = 0; i < ARRAY_SIZE(order); i++)
+		figure_report(&rate[order[i]]);
+	for (i = 0; i < ARRAY_SIZE(order); i++)
+		figure_report(&setup[order[i]]);
 }
 
 static void *send_bulk(void *arg)
@@ -102,6 +112,7 @@ static void *send_bulk(void *arg)
 	size_t left = BULK_SIZE;
 	ssize_t n;
 
+	run_on_cpu(1);		/* the receiver is on 0 */
 	while (left) {
 		n = send(fd, buf, left < CHUNK ? left : CHUNK, 0);
 		if (n < 0)
@@ -111,18 +122,17 @@ static void *send_bulk(void *arg)
 	return NULL;
 }
 
-static int time_bulk(const struct net *net, enum variant variant, double *mb_per_second)
+static int time_bulk(const struct net *net, struct prog *p, double *mb_per_second)
 {
 	static char buf[CHUNK];
 	struct mark_conn c = { -1, -1 };
 	pthread_t sender;
-	struct prog p;
 	size_t got = 0;
 	ssize_t n;
 	__u64 start;
 	int err;
 
-	if (prog_attach(&p, variant))
+	if (prog_attach(p))
 		return -1;
 	err = net_connect_all(net, &c);
 	if (err) {
@@ -143,34 +153,38 @@ static int time_bulk(const struct net *net, enum variant variant, double *mb_per
 	pthread_join(sender, NULL);
 	if (got != BULK_SIZE)
 		fail("bulk: %zu bytes of %lu came: %s", got, BULK_SIZE, strerror(errno));
-	err = got != BULK_SIZE || net_check(variant, 1) ? -1 : 0;
+	err = got != BULK_SIZE || net_check(p->variant, 1) ? -1 : 0;
 detach:
 	mark_disconnect(&c);
-	prog_detach(&p);
+	prog_detach(p);
 	return err;
 }
 
 void bench_bulk(void)
 {
+	static const enum variant order[] = { NONE, OURS };
 	static struct figure ratio = {
 		"bulk throughput, of that with no program", "", AT_LEAST, 0.99
 	}, absolute = {
-		"  bulk throughput with no program", "MB/s"
+		"  bulk throughput, no program", "MB/s"
 	};
-	double none, ours;
+	double mb_per_second[VARIANTS];
+	struct prog progs[VARIANTS];
+	enum variant variant;
 	struct net net;
-	int round, err;
+	int i, round;
 
-	if (nets_open(&net, 1))
+	if (nets_open(&net, 1) || progs_load(progs, order, ARRAY_SIZE(order)))
 		return;
+	run_on_cpu(0);
 	for (round = 0; round < BULK_ROUNDS; round++) {
-		err = round & 1 ?
-			time_bulk(&net, OURS, &ours) ?: time_bulk(&net, NONE, &none) :
-			time_bulk(&net, NONE, &none) ?: time_bulk(&net, OURS, &ours);
-		if (err)
-			return;
-		figure_add(&ratio, ours / none);
-		figure_add(&absolute, none);
+		for (i = 0; i < ARRAY_SIZE(order); i++) {
+			variant = in_turn(order, ARRAY_SIZE(order), round, i);
+			if (time_bulk(&net, &progs[variant], &mb_per_second[variant]))
+				return;
+		}
+		figure_add(&ratio, mb_per_second[OURS] / mb_per_second[NONE]);
+		figure_add(&absolute, mb_per_second[NONE]);
 		progress("bulk", round + 1, BULK_ROUNDS);
 	}
 	figure_report(&ratio);
@@ -229,7 +243,7 @@ void bench_table(void)
 	struct prog p;
 	int round;
 
-	if (nets_open(&net, 1) || prog_attach(&p, OURS))
+	if (nets_open(&net, 1) || prog_load(&p, OURS) || prog_attach(&p))
 		return;
 	if (net_connect_all(&net, &c)) {
 		fail("table: %s", strerror(errno));

@@ -18,8 +18,9 @@ usage()
 	  -n         run upstream's MPTCP tests instead, with and without our program
 	  -e CMD     run the shell command CMD in the VM instead of the tests
 	  -s         a shell in the VM instead of the tests
-	  -j N       VMs at a time, instead of $jobs
-	  -t S       seconds that the tests may take, instead of $run_limit; four times with -g
+	  -j N       VMs at a time, instead of as many as there are processors for
+	  -t S       seconds that the tests may take, instead of $run_limit; three times that
+	             without KVM, and four times that with -g
 	  -i DIR     use what make install INSTALL_PATH=DIR made, build nothing
 	  -- ARG...  arguments of run_kselftest.sh, instead of -c mptcp_mark
 
@@ -58,14 +59,28 @@ boot_limit=60
 run_limit=600
 vng_args=()
 append="loglevel=6"
-# That there is a /dev/kvm does not mean that it works
+
+# That there is a /dev/kvm does not mean that it works, nor that it is no emulation
+# itself: let it count to 100,000,000, in less than a second where it is none
 kvm_works()
 {
-	(timeout 10 "$QEMU" -accel kvm -cpu host -S -nodefaults -display none \
-		-monitor stdio <<<quit; exit) >/dev/null 2>&1
+	local kvm=("$QEMU" -accel kvm -cpu host -nodefaults -display none) sector="$work/sector"
+
+	if [ "$(uname -m)" != x86_64 ]; then
+		(timeout 10 "${kvm[@]}" -S -monitor stdio <<<quit; exit) >/dev/null 2>&1
+		return
+	fi
+	# mov ecx, 100000000; 1: dec ecx; jnz 1b; mov al, 16; out 0xf4, al
+	printf '\x66\xb9\x00\xe1\xf5\x05\x66\x49\x75\xfc\xb0\x10\xe6\xf4' >"$sector"
+	truncate -s 510 "$sector"
+	printf '\x55\xaa' >>"$sector"
+	(timeout 5 "${kvm[@]}" -device isa-debug-exit,iobase=0xf4 \
+		-drive "file=$sector,format=raw"; exit) >/dev/null 2>&1
+	[ "$?" -eq 33 ]		# 2 * 16 + 1
 }
 
-if ! kvm_works; then
+without_kvm()
+{
 	slow=yes
 	boot_limit=300
 	run_limit=1800
@@ -73,10 +88,7 @@ if ! kvm_works; then
 	# Without it, a guest waits for its random numbers: a minute, a debug kernel five
 	[ "$(uname -m)" != x86_64 ] || vng_args+=("--qemu-opts=-cpu qemu64,+rdrand,+rdseed")
 	append+=" mitigations=off rcupdate.rcu_cpu_stall_timeout=300 watchdog_thresh=60"
-fi
-# The tests are mostly one thing at a time, and emulation is all work of the host
-jobs=$(nproc)
-[ -n "$slow" ] || jobs=$(((jobs + cpus - 1) / cpus))
+}
 
 # ---- Kernels
 
@@ -605,6 +617,7 @@ need_number()
 }
 
 kernels=()
+jobs=
 to_build=
 debug=
 limit=
@@ -632,13 +645,6 @@ while getopts "k:bgne:sj:t:i:h" opt; do
 done
 shift $((OPTIND - 1))
 [ -z "$debug" ] || [ -n "$to_build" ] || die "-g needs -b"
-if [ -n "$debug" ]; then
-	# Every access to memory is looked at, and noted in more of it
-	boot_limit=$((4 * boot_limit))
-	run_limit=$((4 * run_limit))
-	memory=4G
-fi
-run_limit="${limit:-$run_limit}"
 [ "${#kernels[@]}" -gt 0 ] || [ -n "$to_build" ] || { usage >&2; exit 1; }
 
 mkdir -p "$work" || exit
@@ -649,6 +655,14 @@ trap end_vms EXIT
 trap 'exit 130' INT TERM
 
 find_tools
+kvm_works || without_kvm
+if [ -n "$debug" ]; then
+	# Every access to memory is looked at, and noted in more of it
+	boot_limit=$((4 * boot_limit))
+	run_limit=$((4 * run_limit))
+	memory=4G
+fi
+run_limit="${limit:-$run_limit}"
 if [ -n "$install" ]; then
 	[ -x "$install/run_kselftest.sh" ] || die "-i $install: no run_kselftest.sh there"
 else
@@ -671,6 +685,11 @@ for i in "${!kernels[@]}"; do
 	unset "kernels[i]"
 done
 kernels=("${kernels[@]}")
+# The tests are mostly one thing at a time, and emulation is all work of the host
+if [ -z "$jobs" ]; then
+	jobs=$(nproc)
+	[ -n "$slow" ] || jobs=$(((jobs + cpus - 1) / cpus))
+fi
 [ "$jobs" -lt "${#kernels[@]}" ] || jobs="${#kernels[@]}"
 # More emulated processors than the host's own only wait for each other
 [ -z "$slow" ] || [ "$((cpus * jobs))" -le "$(nproc)" ] || cpus=1

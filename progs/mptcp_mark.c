@@ -111,7 +111,8 @@ int mptcp_mark(struct bpf_sock_ops *skops)
 		return 1;
 	subflow = subflow_ctx(ssk);
 
-	switch (skops->op) {
+	/* Most are ours to open: theirs is the straight way through the code */
+	switch (__builtin_expect(skops->op, BPF_SOCK_OPS_TCP_CONNECT_CB)) {
 	case BPF_SOCK_OPS_TCP_CONNECT_CB:
 		n = subflow->request_join ? join_ordinal(msk, subflow->subflow_id) :
 					    first_ordinal(msk);

@@ -84,6 +84,8 @@ void bench_cost(void)
 		[EMPTY] = { "  per subflow, an empty program", "ns" },
 		[TREE] = { "  per subflow, the tree's mptcp_subflow", "ns" },
 		[TREE_MARK] = { "  per subflow, less its congestion control", "ns" },
+	}, calls = {
+		"  calls per subflow, an empty program", ""
 	};
 	struct prog progs[VARIANTS];
 	enum variant variant;
@@ -106,6 +108,8 @@ void bench_cost(void)
 				return;
 			ns[variant] = (double)s.ns / (CONNS * SUBFLOWS);
 			figure_add(&absolute[variant], ns[variant]);
+			if (variant == EMPTY)
+				figure_add(&calls, (double)s.calls / (CONNS * SUBFLOWS));
 		}
 		if (prog_exists(TREE)) {
 			figure_add(&ratio, ns[OURS] / ns[TREE]);
@@ -122,6 +126,7 @@ void bench_cost(void)
 	figure_report(&more);
 	for (i = 0; i < ARRAY_SIZE(order); i++)
 		figure_report(&absolute[order[i]]);
+	figure_report(&calls);
 }
 
 static int load_plain(const struct net *net, enum variant variant)

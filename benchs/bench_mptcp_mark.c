@@ -39,12 +39,32 @@ static void interrupt(int sig)
 		kill(child, SIGTERM);
 }
 
+/* What test_progs named after its process id, and leaves when a signal ends it */
+static void remove_left(pid_t pid)
+{
+	static const char * const cmds[] = {
+		"ip netns del mark_c_%d", "ip netns del mark_s_%d",
+		"find /sys/fs/cgroup -depth -type d -path '*/cgroup-test-work-dir%d*' -delete",
+	};
+	char cmd[128];
+	int i;
+
+	for (i = 0; i < ARRAY_SIZE(cmds); i++) {
+		snprintf(cmd, sizeof(cmd), cmds[i], pid);
+		strcat(cmd, " 2>/dev/null");
+		system(cmd);
+	}
+}
+
 static void run(const struct bench *bench)
 {
+	siginfo_t info;
 	int status;
+	pid_t pid;
 
 	child = fork();
 	if (!child) {
+		setpgid(0, 0);
 		signal(SIGINT, SIG_DFL);
 		signal(SIGTERM, SIG_DFL);
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
@@ -55,12 +75,15 @@ static void run(const struct bench *bench)
 		fail("fork: %s", strerror(errno));
 		return;
 	}
-	while (waitpid(child, &status, 0) < 0)
+	while (waitid(P_PID, child, &info, WEXITED | WNOWAIT) < 0)
 		;
+	/* What it started is ours then, and in the cgroup till it ends */
+	kill(-child, SIGTERM);
+	waitpid(child, &status, 0);
 	child = 0;
-	/* Its own children, they are ours then: the cgroup is in use till they end */
-	while (wait(NULL) > 0 || errno == EINTR)
-		;
+	while ((pid = wait(NULL)) > 0 || errno == EINTR)
+		if (pid > 0 && interrupted)
+			remove_left(pid);
 	if (!interrupted && (!WIFEXITED(status) || WEXITSTATUS(status)))
 		fail("%s ended early", bench->name);
 }

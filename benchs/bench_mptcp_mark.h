@@ -11,6 +11,7 @@
 #define SUBFLOWS	3
 #define ROUNDS		10	/* at least */
 #define ROUNDS_MAX	256
+#define STALL_MS	5000	/* a join has come by then, or does not */
 
 /* Marks were wrong, or a benchmark could not run: said, and in the exit code */
 void __printf(1, 2) fail(const char *fmt, ...);
@@ -74,12 +75,15 @@ struct net {
 int nets_open(struct net *net, int n);
 int net_enter(const struct net *net);
 
+/* A listener of plain TCP in the cgroup: what it accepts is the program's to see */
+int net_listen_inside(struct net *net);
+
 /* A connection that has carried a byte, its joins to come */
 int net_connect(const struct net *net, struct mark_conn *c);
 int net_connect_plain(const struct net *net, struct mark_conn *c);
 
 /*
- * Until all its subflows are established. If one does not come for 5 s, or the
+ * Until all its subflows are established. If one does not come for STALL_MS, or the
  * kernel has no token left and falls back to TCP, another connection takes its
  * place. These are counted, and shown with the table.
  */
@@ -125,11 +129,16 @@ void figure_add(struct figure *f, double value);
 double figure_median(const struct figure *f);
 void figure_report(const struct figure *f);
 
-/* A figure that is no measurement: right or not, and how it came about */
-void __printf(3, 4) fact_report(const char *name, bool right, const char *fmt, ...);
+/* A figure that is no measurement: right or not, and reached if as many as wanted */
+void __printf(5, 6) fact_report(const char *name, bool right, long want, long got,
+				const char *fmt, ...);
 
-/* A connection that did not get all its subflows */
+/* Connections that did not get all their subflows, of all programs so far */
 void count_incomplete(bool fallback);
+long incomplete(void);
+
+/* What the environment says of a number, or -1: said */
+long number_from(const char *env, long otherwise, long most);
 
 void progress(const char *what, long done, long all);
 

@@ -139,6 +139,9 @@ static void check_state_is_seen(const struct prog *p)
 
 static void measure(const struct prog *p, const int *ctl, int holders, long each)
 {
+	static struct figure memory = {
+		"  kernel memory of a connection, both ends", "kB"
+	};
 	static const long sizes[] = { 1000, 10000, AT_ONCE };
 	long slab = memory_kb("Slab"), available = memory_kb("MemAvailable") / 4 * 3;
 	long want, state, kb = KB_GUESS;
@@ -170,12 +173,14 @@ static void measure(const struct prog *p, const int *ctl, int holders, long each
 			kb = (memory_kb("Slab") - slab) / held.n + 1;
 
 		snprintf(name, sizeof(name), "%ld connections at once", sizes[i]);
-		fact_report(name, held.right && !state,
-			    "%ld marked 1, 2, 3 (%.1f s); memory of ours %ld B%s%s", held.n,
-			    us_since(start) / 1e6, state, limit ? "; limit: " : "", limit ?: "");
+		fact_report(name, held.right && !state, sizes[i], held.n,
+			    "%ld marked 1, 2, 3 (%.1f s); %ld sockets have state of ours%s%s",
+			    held.n, us_since(start) / 1e6, state, limit ? "; limit: " : "",
+			    limit ?: "");
 	}
 	if (kb != KB_GUESS)
-		fact_report("  kernel memory of a connection, both ends", true, "%ld kB", kb);
+		figure_add(&memory, kb);
+	figure_report(&memory);
 }
 
 void bench_at_once(void)

@@ -2,8 +2,9 @@
 /* What the program itself takes, as the kernel measures it (bpf_stats). */
 #include "bench_mptcp_mark.h"
 
-#define CONNS	(TREE_RIGHT - WARM_UP)
-#define LISTENS	2000
+#define CONNS		(TREE_RIGHT - WARM_UP)
+#define PLAIN_CONNS	500
+#define LISTENS		2000
 #define COST_ROUNDS	(4 * ROUNDS)
 
 struct stats {
@@ -34,9 +35,30 @@ static int measure(const struct net *net, struct prog *p,
 		return -1;
 	err = net_warm_up(net) ?: get_stats(p, &before) ?:
 	      load(net, p->variant) ?: get_stats(p, s);
+	if (err)
+		fail("%s: measured no further", prog_name(p->variant));
 	prog_detach(p);
 	s->ns -= before.ns;
 	s->calls -= before.calls;
+	return err;
+}
+
+/* Each program in a round, and what it took */
+static int measure_round(const struct net *net, const enum variant *order, int n, int round,
+			 int (*load)(const struct net *net, enum variant variant), struct stats *s)
+{
+	struct prog progs[VARIANTS];
+	enum variant variant;
+	int i, err;
+
+	err = progs_load(progs, order, n);
+	for (i = 0; i < n && !err; i++) {
+		variant = in_turn(order, n, round, i);
+		if (prog_exists(variant))
+			err = measure(net, &progs[variant], load, &s[variant]);
+	}
+	if (!err)
+		progs_unload(progs, order, n);
 	return err;
 }
 
@@ -87,10 +109,8 @@ void bench_cost(void)
 	}, calls = {
 		"  calls per subflow, an empty program", ""
 	};
-	struct prog progs[VARIANTS];
-	enum variant variant;
-	double ns[VARIANTS];
-	struct stats s;
+	double ns[VARIANTS] = {};
+	struct stats s[VARIANTS];
 	struct net net;
 	int i, round;
 
@@ -98,18 +118,13 @@ void bench_cost(void)
 		return;
 	run_on_cpu(0);
 	for (round = 0; round < COST_ROUNDS; round++) {
-		if (progs_load(progs, order, ARRAY_SIZE(order)))
-			return;
+		if (measure_round(&net, order, ARRAY_SIZE(order), round, load_subflows, s))
+			break;
 		for (i = 0; i < ARRAY_SIZE(order); i++) {
-			variant = in_turn(order, ARRAY_SIZE(order), round, i);
-			if (!prog_exists(variant))
+			if (!prog_exists(order[i]))
 				continue;
-			if (measure(&net, &progs[variant], load_subflows, &s))
-				return;
-			ns[variant] = (double)s.ns / (CONNS * SUBFLOWS);
-			figure_add(&absolute[variant], ns[variant]);
-			if (variant == EMPTY)
-				figure_add(&calls, (double)s.calls / (CONNS * SUBFLOWS));
+			ns[order[i]] = (double)s[order[i]].ns / (CONNS * SUBFLOWS);
+			figure_add(&absolute[order[i]], ns[order[i]]);
 		}
 		if (prog_exists(TREE)) {
 			figure_add(&ratio, ns[OURS] / ns[TREE]);
@@ -117,7 +132,7 @@ void bench_cost(void)
 			figure_add(&least, ns[CONSTANT] / ns[TREE]);
 		}
 		figure_add(&more, ns[OURS] - ns[CONSTANT]);
-		progs_unload(progs, order, ARRAY_SIZE(order));
+		figure_add(&calls, (double)s[EMPTY].calls / (CONNS * SUBFLOWS));
 		progress("cost", round + 1, COST_ROUNDS);
 	}
 	figure_report(&ratio);
@@ -134,7 +149,7 @@ static int load_plain(const struct net *net, enum variant variant)
 	struct mark_conn c;
 	int i, err = 0;
 
-	for (i = 0; i < 5 * CONNS && !err; i++) {
+	for (i = 0; i < PLAIN_CONNS && !err; i++) {
 		err = net_connect_plain(net, &c);
 		mark_disconnect(&c);
 	}
@@ -166,31 +181,39 @@ void bench_others(void)
 				 AT_MOST, 20 },
 		  { "  a call of another kind, an empty program", "ns" } },
 	};
+	static struct figure conn = {
+		"  more for a plain TCP connection, both ends", "ns"
+	};
 	static const enum variant order[] = { EMPTY, OURS };
-	struct prog progs[VARIANTS];
-	struct stats empty, ours;
-	double ns;
+	struct stats s[VARIANTS];
 	struct net net;
-	int i, round;
+	int i, round, err = 0;
+	double ns;
 
 	if (nets_open(&net, 1) || enable_stats() < 0)
 		return;
-	for (round = 0; round < COST_ROUNDS; round++) {
-		if (progs_load(progs, order, ARRAY_SIZE(order)))
-			return;
-		for (i = 0; i < ARRAY_SIZE(loads); i++) {
-			if (measure(&net, &progs[EMPTY], loads[i].load, &empty) ||
-			    measure(&net, &progs[OURS], loads[i].load, &ours))
-				return;
-			ns = (double)empty.ns / empty.calls;
+	if (net_listen_inside(&net)) {
+		fail("no listener in the cgroup: %s", strerror(errno));
+		return;
+	}
+	run_on_cpu(0);
+	for (round = 0; round < COST_ROUNDS && !err; round++) {
+		for (i = 0; i < ARRAY_SIZE(loads) && !err; i++) {
+			err = measure_round(&net, order, ARRAY_SIZE(order), round,
+					    loads[i].load, s);
+			if (err)
+				break;
+			ns = (double)s[EMPTY].ns / s[EMPTY].calls;
 			figure_add(&loads[i].empty, ns);
-			figure_add(&loads[i].more, (double)ours.ns / ours.calls - ns);
+			figure_add(&loads[i].more, (double)s[OURS].ns / s[OURS].calls - ns);
+			if (loads[i].load == load_plain)
+				figure_add(&conn, ((double)s[OURS].ns - s[EMPTY].ns) / PLAIN_CONNS);
 		}
-		progs_unload(progs, order, ARRAY_SIZE(order));
 		progress("others", round + 1, COST_ROUNDS);
 	}
 	for (i = 0; i < ARRAY_SIZE(loads); i++) {
 		figure_report(&loads[i].more);
 		figure_report(&loads[i].empty);
 	}
+	figure_report(&conn);
 }

@@ -85,6 +85,15 @@ static int net_open(struct net *net)
 	return net->plain_fd < 0 || net->listen_fd < 0 ? -1 : net_enter(net);
 }
 
+int net_listen_inside(struct net *net)
+{
+	close(net->plain_fd);
+	net->plain_fd = -1;
+	if (!setns(net->server, CLONE_NEWNET))
+		net->plain_fd = start_server_str(AF_INET, SOCK_STREAM, SERVER_ADDR, 0, NULL);
+	return net->plain_fd < 0 ? -1 : net_enter(net);
+}
+
 int nets_open(struct net *net, int n)
 {
 	int i;
@@ -133,7 +142,7 @@ int net_connect_plain(const struct net *net, struct mark_conn *c)
 static int conn_wait(const struct mark_conn *c)
 {
 	struct mark_subflow_info sub[MARK_MAX];
-	__u64 tcp[MARK_MAX], deadline = mark_now_ms() + MARK_TIMEOUT_MS;
+	__u64 tcp[MARK_MAX], deadline = mark_now_ms() + STALL_MS;
 	int i, n, established;
 
 	do {
@@ -278,7 +287,7 @@ const char *limit_name(int err)
 	case ENOBUFS:
 		return "memory";
 	case ETIMEDOUT:
-		return "no three subflows within 5 s, 3 times in a row";
+		return "subflows that do not come, 3 times in a row";
 	case EPROTO:
 		return "MPTCP tokens (4 per MB of memory, 2 per connection), TCP 20 times in a row";
 	}

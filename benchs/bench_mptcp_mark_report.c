@@ -11,7 +11,7 @@ struct report {
 	int rows;
 	char row[ROWS_MAX][256];
 	bool failed, missed;
-	int stalled, fallbacks;
+	long stalled, fallbacks;
 	int width;		/* of the line of progress */
 	__u64 progress_ms;
 };
@@ -80,6 +80,26 @@ void count_incomplete(bool fallback)
 		report->fallbacks++;
 	else
 		report->stalled++;
+}
+
+long incomplete(void)
+{
+	return report->stalled + report->fallbacks;
+}
+
+long number_from(const char *env, long otherwise, long most)
+{
+	const char *value = getenv(env);
+	char *end;
+	long n;
+
+	if (!value)
+		return otherwise;
+	n = strtol(value, &end, 10);
+	if (n > 0 && n <= most && !*end)
+		return n;
+	fail("%s=%s: give a number from 1 to %ld", env, value, most);
+	return -1;
 }
 
 /* network_helpers.o calls it */
@@ -157,7 +177,7 @@ void figure_report(const struct figure *f)
 	report->missed |= !reached;
 }
 
-void fact_report(const char *name, bool right, const char *fmt, ...)
+void fact_report(const char *name, bool right, long want, long got, const char *fmt, ...)
 {
 	char how[200];
 	va_list ap;
@@ -165,9 +185,10 @@ void fact_report(const char *name, bool right, const char *fmt, ...)
 	va_start(ap, fmt);
 	vsnprintf(how, sizeof(how), fmt, ap);
 	va_end(ap);
-	json_line("{\"figure\":\"%s\",\"right\":%s,\"how\":\"%s\"}\n",
-		  name + strspn(name, " "), right ? "true" : "false", how);
+	json_line("{\"figure\":\"%s\",\"right\":%s,\"wanted\":%ld,\"got\":%ld,\"how\":\"%s\"}\n",
+		  name + strspn(name, " "), right ? "true" : "false", want, got, how);
 	row_add("%-46s %s%s", name, right ? "" : "WRONG: ", how);
+	report->missed |= got < want;
 }
 
 static void cpu_name(char *name, size_t size)
@@ -219,10 +240,10 @@ bool report_print(void)
 	if (report->missed)
 		printf("\nNot all that must be was reached.\n");
 	if (report->stalled)
-		printf("\nWithout all subflows after 5 s, and opened again: %d connections.\n",
-		       report->stalled);
+		printf("\nWithout all subflows after %d s, and opened again: %ld connections.\n",
+		       STALL_MS / 1000, report->stalled);
 	if (report->fallbacks)
-		printf("\nWithout an MPTCP token, and opened again: %d connections.\n",
+		printf("\nWithout an MPTCP token, and opened again: %ld connections.\n",
 		       report->fallbacks);
 	if (report->failed)
 		printf("\nFailed: see above.\n");

@@ -19,7 +19,7 @@ struct speed {
 static int time_conns(const struct net *net, struct prog *p, struct speed *speed)
 {
 	struct figure cycle = {}, setup = {};
-	struct mark_conn c;
+	struct mark_conn c = { -1, -1 };
 	__u64 opened;
 	int i, err;
 
@@ -66,24 +66,28 @@ void bench_rate(void)
 		[TREE] = { "  to established, the tree's mptcp_subflow", "" },
 		[NONE] = { "  to established, no program", "us" },
 	};
+	long before, lost[VARIANTS] = {};
 	struct speed speed[VARIANTS], s;
 	struct prog progs[VARIANTS];
 	enum variant variant;
 	struct net net;
-	int i, round;
+	int i, round, err = 0;
+	bool right;
 
 	if (nets_open(&net, 1))
 		return;
 	run_on_cpu(0);
 	for (round = 0; round < RATE_ROUNDS; round++) {
-		if (progs_load(progs, order, ARRAY_SIZE(order)))
-			return;
-		for (i = 0; i < ARRAY_SIZE(order); i++) {
+		err = progs_load(progs, order, ARRAY_SIZE(order));
+		for (i = 0; i < ARRAY_SIZE(order) && !err; i++) {
 			variant = in_turn(order, ARRAY_SIZE(order), round, i);
-			if (prog_exists(variant) &&
-			    time_conns(&net, &progs[variant], &speed[variant]))
-				return;
+			before = incomplete();
+			if (prog_exists(variant))
+				err = time_conns(&net, &progs[variant], &speed[variant]);
+			lost[variant] += incomplete() - before;
 		}
+		if (err)
+			break;
 		for (i = 0; i < ARRAY_SIZE(order); i++) {
 			variant = order[i];
 			if (!prog_exists(variant))
@@ -103,6 +107,12 @@ void bench_rate(void)
 		figure_report(&rate[order[i]]);
 	for (i = 0; i < ARRAY_SIZE(order); i++)
 		figure_report(&setup[order[i]]);
+	/* These are opened again: the figures above do not show them */
+	right = lost[OURS] <= lost[NONE] + round * CONNS / 1000;
+	fact_report("  connections that had no three subflows", right, 0, 0,
+		    "%ld of %d; %ld with no program", lost[OURS], round * CONNS, lost[NONE]);
+	if (!right)
+		fail("rate: the program costs connections their subflows");
 }
 
 static void *send_bulk(void *arg)
@@ -122,8 +132,38 @@ static void *send_bulk(void *arg)
 	return NULL;
 }
 
-static int time_bulk(const struct net *net, struct prog *p, double *mb_per_second)
+/* What the client sent by each link: a subflow has one */
+static void bytes_sent(__u64 *bytes)
 {
+	FILE *f = fopen("/proc/thread-self/net/dev", "r");
+	unsigned long long sent;
+	char line[256];
+	int link;
+
+	while (f && fgets(line, sizeof(line), f))
+		if (sscanf(line, " eth%d: %*u %*u %*u %*u %*u %*u %*u %*u %llu", &link, &sent) == 2)
+			bytes[link - 1] = sent;
+	if (f)
+		fclose(f);
+}
+
+/* Of what all subflows sent, that of the one which sent the least */
+static double least_share(const __u64 *before, const __u64 *after)
+{
+	__u64 least = -1ULL, all = 0;
+	int i;
+
+	for (i = 0; i < SUBFLOWS; i++) {
+		all += after[i] - before[i];
+		if (after[i] - before[i] < least)
+			least = after[i] - before[i];
+	}
+	return (double)least / all;
+}
+
+static int time_bulk(const struct net *net, struct prog *p, double *mb_per_second, double *share)
+{
+	__u64 before[SUBFLOWS] = {}, after[SUBFLOWS] = {};
 	static char buf[CHUNK];
 	struct mark_conn c = { -1, -1 };
 	pthread_t sender;
@@ -139,6 +179,7 @@ static int time_bulk(const struct net *net, struct prog *p, double *mb_per_secon
 		fail("bulk: %s", strerror(errno));
 		goto detach;
 	}
+	bytes_sent(before);
 	start = get_time_ns();
 	err = pthread_create(&sender, NULL, send_bulk, &c.client_fd);
 	if (err)
@@ -151,6 +192,8 @@ static int time_bulk(const struct net *net, struct prog *p, double *mb_per_secon
 	}
 	*mb_per_second = BULK_SIZE / us_since(start);
 	pthread_join(sender, NULL);
+	bytes_sent(after);
+	*share = least_share(before, after);
 	if (got != BULK_SIZE)
 		fail("bulk: %zu bytes of %lu came: %s", got, BULK_SIZE, strerror(errno));
 	err = got != BULK_SIZE || net_check(p->variant, 1) ? -1 : 0;
@@ -167,28 +210,36 @@ void bench_bulk(void)
 		"bulk throughput, of that with no program", "", AT_LEAST, 0.99
 	}, absolute = {
 		"  bulk throughput, no program", "MB/s"
+	}, least = {
+		"  least share of a subflow, mptcp_mark", ""
 	};
-	double mb_per_second[VARIANTS];
+	double mb_per_second[VARIANTS], share[VARIANTS];
 	struct prog progs[VARIANTS];
 	enum variant variant;
 	struct net net;
-	int i, round;
+	int i, round, err = 0;
 
 	if (nets_open(&net, 1) || progs_load(progs, order, ARRAY_SIZE(order)))
 		return;
 	run_on_cpu(0);
 	for (round = 0; round < BULK_ROUNDS; round++) {
-		for (i = 0; i < ARRAY_SIZE(order); i++) {
+		for (i = 0; i < ARRAY_SIZE(order) && !err; i++) {
 			variant = in_turn(order, ARRAY_SIZE(order), round, i);
-			if (time_bulk(&net, &progs[variant], &mb_per_second[variant]))
-				return;
+			err = time_bulk(&net, &progs[variant], &mb_per_second[variant],
+					&share[variant]);
 		}
+		if (err)
+			break;
 		figure_add(&ratio, mb_per_second[OURS] / mb_per_second[NONE]);
 		figure_add(&absolute, mb_per_second[NONE]);
+		figure_add(&least, share[OURS]);
 		progress("bulk", round + 1, BULK_ROUNDS);
 	}
 	figure_report(&ratio);
 	figure_report(&absolute);
+	figure_report(&least);
+	if (least.n && figure_median(&least) < 0.01)
+		fail("bulk: not all subflows carry data");
 }
 
 /* Nanoseconds of a read of the table, marks included */
@@ -254,12 +305,12 @@ void bench_table(void)
 		info_ns = time_full_info(c.client_fd);
 		link = table_attach();
 		if (!link)
-			return;
+			break;
 		table_ns = time_table(c.client_fd);
 		hooked_ns = time_full_info(c.client_fd);
 		bpf_link__destroy(link);
 		if (info_ns < 0 || table_ns < 0 || hooked_ns < 0)
-			return;
+			break;
 		figure_add(&ratio, table_ns / info_ns);
 		figure_add(&info_hooked, hooked_ns / info_ns);
 		figure_add(&absolute, table_ns);

@@ -2,7 +2,7 @@
 /* The tests themselves: built from clean and run, ours and the tree's own for MPTCP. */
 #include "bench_mptcp_mark.h"
 
-#define TESTS_ROUNDS	"3"	/* each takes most of a minute: more by MPTCP_MARK_TESTS_ROUNDS */
+#define TESTS_ROUNDS	3	/* each takes most of a minute: more by MPTCP_MARK_TESTS_ROUNDS */
 
 enum side { SIDE_OURS, SIDE_TREE };
 
@@ -36,7 +36,8 @@ static int time_tests(enum side side, double *build, double *run)
 		fail("the tests could not be built: see %s.log", dir);
 		return -1;
 	}
-	snprintf(cmd, sizeof(cmd), "cd %s/build/bpf && %s >%s.log 2>&1", dir, sides[side].run, dir);
+	snprintf(cmd, sizeof(cmd), "cd %s/build/bpf && exec %s >%s.log 2>&1", dir,
+		 sides[side].run, dir);
 	*run = seconds(&status, cmd);
 	/* Whether those of the tree pass is not ours to say */
 	if (status && side == SIDE_OURS) {
@@ -59,8 +60,8 @@ void bench_tests(void)
 		[SIDE_TREE] = { { "  the tree's own, built", "s" },
 				{ "  the tree's own, run", "s" } },
 	};
-	const char *times = getenv("MPTCP_MARK_TESTS_ROUNDS");
-	int i, side, round, rounds = atoi(times ?: TESTS_ROUNDS);
+	int rounds = number_from("MPTCP_MARK_TESTS_ROUNDS", TESTS_ROUNDS, ROUNDS_MAX);
+	int i, side, round, err = 0;
 	double s[2][2];
 
 	if (!getenv("BENCH_MAKE") || !getenv("BENCH_DIR")) {
@@ -68,14 +69,17 @@ void bench_tests(void)
 		return;
 	}
 	for (round = 0; round < rounds; round++) {
-		for (i = 0; i < 2; i++) {
+		for (i = 0; i < 2 && !err; i++) {
 			side = (round + i) & 1;
-			if (time_tests(side, &s[side][0], &s[side][1]))
-				return;
+			err = time_tests(side, &s[side][0], &s[side][1]);
+			if (err)
+				break;
 			figure_add(&absolute[side][0], s[side][0]);
 			figure_add(&absolute[side][1], s[side][1]);
 			progress("tests", 2 * round + i + 1, 2 * rounds);
 		}
+		if (err)
+			break;
 		figure_add(&all, (s[SIDE_OURS][0] + s[SIDE_OURS][1]) /
 				 (s[SIDE_TREE][0] + s[SIDE_TREE][1]));
 		figure_add(&build, s[SIDE_OURS][0] / s[SIDE_TREE][0]);

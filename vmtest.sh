@@ -58,7 +58,8 @@ memory=2G
 boot_limit=60
 run_limit=600
 vng_args=()
-append="loglevel=6"
+# Of mitigations, the kernel warns: not what is to be found here
+append="loglevel=6 mitigations=off"
 
 # That there is a /dev/kvm does not mean that it works, nor that it is no emulation
 # itself: let it count to 100,000,000, in less than a second where it is none
@@ -87,7 +88,7 @@ without_kvm()
 	vng_args+=(--disable-kvm --force-9p)
 	# Without it, a guest waits for its random numbers: a minute, a debug kernel five
 	[ "$(uname -m)" != x86_64 ] || vng_args+=("--qemu-opts=-cpu qemu64,+rdrand,+rdseed")
-	append+=" mitigations=off rcupdate.rcu_cpu_stall_timeout=300 watchdog_thresh=60"
+	append+=" rcupdate.rcu_cpu_stall_timeout=300 watchdog_thresh=60"
 }
 
 # ---- Kernels
@@ -112,9 +113,10 @@ look_into_archive()
 	. /etc/os-release
 	arch="$(dpkg --print-architecture)"
 	apt_state="$work/apt"
-	[ ! -e "$apt_state/apt.conf" ] || return 0
+	[ ! -e "$apt_state/open" ] || return 0
 	say "looking for kernels in the Debian archive"
 	open_archive "$apt_state" bookworm{,-backports} trixie{,-backports} >&2
+	touch "$apt_state/open"
 }
 
 # What -k all stands for
@@ -197,6 +199,9 @@ find_kernel()
 	return 1
 }
 
+# What makes a debug kernel one, of kernel/configs/debug.config
+debug_options=(KASAN DEBUG_KMEMLEAK PROVE_LOCKING PROVE_RCU DEBUG_ATOMIC_SLEEP LIST_HARDENED)
+
 # virtme-ng's own configuration is minimal: ours comes on top of it
 build_kernel()
 {
@@ -211,7 +216,8 @@ build_kernel()
 		die "$KSRC cannot be configured: $(tail -n 1 "$out.log"), see $out.log"
 	while read -r option; do
 		grep -qxF "$option" "$out/.config" || missing+=("$option")
-	done < <(grep '^CONFIG_' "$dir/config")
+	done < <(grep '^CONFIG_' "$dir/config"
+		 [ -z "$1" ] || printf 'CONFIG_%s=y\n' "${debug_options[@]}")
 	[ "${#missing[@]}" -eq 0 ] || die "$KSRC cannot have ${missing[*]}: see $out/.config"
 	say "building it: this takes a while"
 	(cd "$KSRC" && "${vng[@]}" --build "O=$out") >>"$out.log" 2>&1 ||
@@ -247,10 +253,12 @@ guest()
 			done
 		cp -r . /run/vmtest/install && cd /run/vmtest/install || exit
 		export KSFT_MACHINE_SLOW=yes
-		export KSELFTEST_MPTCP_MARK_PROGS_SH_ARGS="--watchdog-timeout=600"
+		# Of older trees, it has none
+		./mptcp_mark/test_progs --help 2>&1 | grep -q watchdog-timeout &&
+			export KSELFTEST_MPTCP_MARK_PROGS_SH_ARGS="--watchdog-timeout=600"
 	fi
 	"$@"
-	echo "vmtest: exit code $?"
+	printf '\nvmtest: exit code %s\n' "$?"
 	# The first scan finds what is not used now, the second what still is not
 	if [ -w /sys/kernel/debug/kmemleak ]; then
 		echo scan >/sys/kernel/debug/kmemleak
@@ -339,7 +347,7 @@ run_vm()
 			"${vng_args[@]}" --qemu "$QEMU" --cpus "$cpus" --memory "$memory" \
 			--name "vmtest-${1##*/}" --cwd / --append "$append" --run "$2" \
 			--exec "bash $work/guest" </dev/null 2>&3 | stamp >out
-	} 3>&1 9>&- | tr -d '\r' >console &
+	} 3>&1 9>&- | stdbuf -oL tr -d '\r' >console &
 	pid=$!
 
 	while kill -0 "$pid" 2>/dev/null; do
@@ -359,6 +367,7 @@ run_vm()
 		sleep 0.5
 	done
 	wait "$pid"
+	rm -f pid		# from now on, somebody else's
 	echo "$SECONDS" >seconds
 }
 
@@ -375,7 +384,8 @@ shell_in_vm()
 # ---- Results
 
 # What a kernel prints that it must not; one that the guest's kmemleak found too
-splats='BUG: |WARNING: |Oops: |INFO: (task|rcu|possible)|rcu: INFO: |general protection|'
+splats='BUG: |BUG at |BUG [^ ]+ \(|WARNING: |Oops: |\[#[0-9]+\]|general protection|'
+splats+='INFO: (task|rcu|possible|trying)|rcu: INFO: |unregister_netdevice: waiting|'
 splats+='Kernel panic|KASAN: |UBSAN: |suspicious RCU|detected stalls|soft lockup|'
 splats+='unreferenced object|refcount_t: |list_(add|del) corruption|Unable to handle kernel'
 
@@ -425,7 +435,8 @@ verdict()
 	elif ! vm_says "$vm" end; then
 		echo "ended before the tests did: $(tail -n 1 "$vm/console")"
 	elif [ -n "$command" ]; then
-		vm_says "$vm" 'exit code 0' || sed -n 's/^[0-9]* vmtest: exit/exit/p' "$vm/out"
+		vm_says "$vm" 'exit code 0' ||
+			sed -n 's/^[0-9]* vmtest: exit/the command: exit/p' "$vm/out"
 	else
 		read -r passed failed skipped < <(awk '{ p += $2; f += $3; s += $4 }
 						  END { print p + 0, f + 0, s + 0 }' "$vm/results")

@@ -27,7 +27,7 @@ attach()
 {
 	[ -n "$root" ] || return
 	mountpoint -q /sys/fs/bpf || mount -t bpf none /sys/fs/bpf || return
-	bpftool prog loadall "$ours/mptcp_mark/mptcp_mark.bpf.o" "$pins" &&
+	bpftool prog loadall "$ours/mptcp_mark/mptcp_mark.bpf.o" "$pins" pinmaps "$pins.maps" &&
 		bpftool cgroup attach "$root" sock_ops pinned "$pins/mptcp_mark" multi &&
 		bpftool cgroup attach "$root" getsockopt pinned "$pins/mptcp_mark_table" multi
 }
@@ -36,7 +36,14 @@ detach()
 {
 	bpftool cgroup detach "$root" sock_ops pinned "$pins/mptcp_mark"
 	bpftool cgroup detach "$root" getsockopt pinned "$pins/mptcp_mark_table"
-	rm -r "$pins"
+	rm -r "$pins" "$pins.maps"
+}
+
+# How many subflows our program marked
+marked()
+{
+	bpftool map dump pinned "$pins.maps/_data_mark_cnt" |
+		sed -nE 's/.*"marked": ([0-9]+).*/\1/p'
 }
 
 # A result a line, without what differs from run to run
@@ -49,7 +56,7 @@ results()
 # $1: number, the rest: a test of theirs
 neighbour()
 {
-	local n="$1" name
+	local n="$1" name passed marked
 	shift
 
 	name="$*"
@@ -57,10 +64,15 @@ neighbour()
 	attach >"$logs/attach" 2>&1 ||
 		die "our program cannot be attached: $(tail -n 1 "$logs/attach")"
 	results "$@" >"$logs/with"
+	marked="$(marked)"
 	detach
-	if [ -s "$logs/without" ] && cmp -s "$logs/without" "$logs/with"; then
-		echo "# ok $n - $name: $(grep -cE '^ok |:OK' "$logs/with") of" \
-		     "$(wc -l <"$logs/with") pass, with our program as without"
+	passed="$(grep -cE '^ok |:OK' "$logs/with")"
+	if [ "$passed" -eq 0 ] || [ "${marked:-0}" -eq 0 ]; then
+		echo "# not ok $n - $name: $passed pass, ${marked:-0} subflows are marked"
+		rc=1
+	elif cmp -s "$logs/without" "$logs/with"; then
+		echo "# ok $n - $name: $passed of $(wc -l <"$logs/with") pass, with our program," \
+		     "which marked $marked subflows, as without"
 	else
 		diff "$logs/without" "$logs/with" | sed 's/^/#   /'
 		echo "# not ok $n - $name: $(wc -l <"$logs/without") results," \

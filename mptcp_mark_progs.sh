@@ -107,8 +107,8 @@ test_failed()
 
 # What test_progs prints of a result: "#5/6     mptcp_mark_pm/laminar:SKIP".
 # With -v also each assertion, "test:PASS:what 0 nsec", where what can be of
-# several lines; and what tests say of a skip, "test:SKIP:reason". Of 640,000
-# assertions of a subtest none is for read, which takes a system call for each byte
+# several lines; and what tests say of a skip, "test:SKIP:reason". What passes is
+# not for read, which takes a system call for each byte
 cd "$dir" || exit 1
 exec 3< <(exec ./test_progs -v "$@" > >(exec grep -av --line-buffered -e ':PASS:' -e ' nsec$') 2>&1)
 pid=$!

@@ -57,6 +57,7 @@ cpus=2
 memory=2G
 boot_limit=60
 run_limit=600
+test_limit=600
 vng_args=()
 # Of mitigations, the kernel warns: not what is to be found here
 append="loglevel=6 mitigations=off"
@@ -255,7 +256,7 @@ guest()
 		export KSFT_MACHINE_SLOW=yes
 		# Of older trees, it has none
 		./mptcp_mark/test_progs --help 2>&1 | grep -q watchdog-timeout &&
-			export KSELFTEST_MPTCP_MARK_PROGS_SH_ARGS="--watchdog-timeout=600"
+			export KSELFTEST_MPTCP_MARK_PROGS_SH_ARGS="--watchdog-timeout=$test_limit"
 	fi
 	"$@"
 	printf '\nvmtest: exit code %s\n' "$?"
@@ -556,7 +557,7 @@ write_guest()
 {
 	{
 		declare -f guest
-		declare -p install slow work
+		declare -p install slow work test_limit
 		printf '%q ' guest "$@"
 	} >"$work/guest"
 }
@@ -671,6 +672,7 @@ if [ -n "$debug" ]; then
 	# Every access to memory is looked at, and noted in more of it
 	boot_limit=$((4 * boot_limit))
 	run_limit=$((4 * run_limit))
+	test_limit=$((4 * test_limit))
 	memory=4G
 fi
 run_limit="${limit:-$run_limit}"

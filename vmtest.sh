@@ -20,7 +20,7 @@ usage()
 	  -s         a shell in the VM instead of the tests
 	  -j N       VMs at a time, instead of as many as there are processors for
 	  -t S       seconds that the tests may take, instead of $run_limit; three times that
-	             without KVM, and four times that with -g
+	             without KVM, and eight times that with -g
 	  -i DIR     use what make install INSTALL_PATH=DIR made, build nothing
 	  -- ARG...  arguments of run_kselftest.sh, instead of -c mptcp_mark
 
@@ -670,9 +670,9 @@ find_tools
 kvm_works || without_kvm
 if [ -n "$debug" ]; then
 	# Every access to memory is looked at, and noted in more of it
-	boot_limit=$((4 * boot_limit))
-	run_limit=$((4 * run_limit))
-	test_limit=$((4 * test_limit))
+	boot_limit=$((8 * boot_limit))
+	run_limit=$((8 * run_limit))
+	test_limit=$((8 * test_limit))
 	memory=4G
 fi
 run_limit="${limit:-$run_limit}"

@@ -289,7 +289,7 @@ const char *limit_name(int err)
 	case ETIMEDOUT:
 		return "subflows that do not come, 3 times in a row";
 	case EPROTO:
-		return "MPTCP tokens (4 per MB of memory, 2 per connection), TCP 20 times in a row";
+		return "MPTCP tokens";	/* connections fell back, FALLBACKS_MAX in a row */
 	}
 	return strerror(err);
 }

@@ -674,6 +674,8 @@ if [ -n "$debug" ]; then
 	run_limit=$((8 * run_limit))
 	test_limit=$((8 * test_limit))
 	memory=4G
+	# A fifth of an emulated guest's time, for what KASAN sees, too
+	[ -z "$slow" ] || append+=" slab_debug=- no_debug_objects"
 fi
 run_limit="${limit:-$run_limit}"
 if [ -n "$install" ]; then

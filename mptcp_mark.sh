@@ -93,6 +93,8 @@ load_lib()
 	BASH_ARGV0="$lib/net/mptcp/mptcp_mark.sh"
 	# shellcheck disable=SC1091 # the tree's
 	. "$lib/net/mptcp/mptcp_lib.sh"
+	# An emulated debug kernel takes more than half a minute to start Python
+	[ "${KSFT_MACHINE_SLOW:-}" != yes ] || BUSYWAIT_TIMEOUT=$((10 * BUSYWAIT_TIMEOUT))
 	BASH_ARGV0="$zero"
 }
 

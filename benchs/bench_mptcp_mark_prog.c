@@ -117,12 +117,13 @@ void progs_unload(struct prog *progs, const enum variant *variant, int n)
 
 struct bpf_link *table_attach(void)
 {
-	static struct bpf_object *obj;
-	static struct bpf_program *prog;
+	struct bpf_object *obj;
+	struct bpf_program *prog = load("mptcp_mark.bpf.o", "mptcp_mark_table", &obj);
+	struct bpf_link *link = prog ? attach(prog) : NULL;
 
-	if (!prog)
-		prog = load("mptcp_mark.bpf.o", "mptcp_mark_table", &obj);
-	return prog ? attach(prog) : NULL;
+	/* The link holds the program; loaded afresh, the next one lies elsewhere */
+	bpf_object__close(obj);
+	return link;
 }
 
 /* What a program prints that goes through sockets */

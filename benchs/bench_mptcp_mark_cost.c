@@ -198,7 +198,7 @@ void bench_others(void)
 	}
 	run_on_cpu(0);
 	for (round = 0; round < COST_ROUNDS && !err; round++) {
-		for (i = 0; i < ARRAY_SIZE(loads) && !err; i++) {
+		for (i = 0; i < ARRAY_SIZE(loads); i++) {
 			err = measure_round(&net, order, ARRAY_SIZE(order), round,
 					    loads[i].load, s);
 			if (err)

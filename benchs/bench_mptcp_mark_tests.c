@@ -70,7 +70,7 @@ void bench_tests(void)
 	}
 	unsetenv("MPTCP_MARK_IN_TURN");		/* the tests know it, too */
 	for (round = 0; round < rounds; round++) {
-		for (i = 0; i < 2 && !err; i++) {
+		for (i = 0; i < 2; i++) {
 			side = (round + i) & 1;
 			err = time_tests(side, &s[side][0], &s[side][1]);
 			if (err)

@@ -64,7 +64,8 @@ static int absent_page_open(struct absent_page *page)
 	struct uffdio_api api = { .api = UFFD_API };
 	struct uffdio_register reg = { .mode = UFFDIO_REGISTER_MODE_MISSING };
 
-	page->uffd = syscall(__NR_userfaultfd, O_CLOEXEC);
+	/* O_NONBLOCK, or poll(2) does not wait: userfaultfd_poll(), fs/userfaultfd.c */
+	page->uffd = syscall(__NR_userfaultfd, O_CLOEXEC | O_NONBLOCK);
 	if (page->uffd < 0) {
 		printf("%s:SKIP:no userfaultfd(2): %s\n", __func__, strerror(errno));
 		test__skip();
@@ -87,7 +88,8 @@ static int absent_page_wait(struct absent_page *page)
 {
 	struct pollfd pfd = { .fd = page->uffd, .events = POLLIN };
 
-	return ASSERT_EQ(poll(&pfd, 1, MARK_TIMEOUT_MS), 1, "read of absent page") ? 0 : -1;
+	return ASSERT_EQ(poll(&pfd, 1, MARK_TIMEOUT_MS), 1, "read of absent page") &&
+	       ASSERT_EQ(pfd.revents, POLLIN, "event of absent page") ? 0 : -1;
 }
 
 static void absent_page_fill(struct absent_page *page)

@@ -11,7 +11,7 @@
 /* A connection accepted in the cgroup, opened from one too or from outside */
 static int start_server_side(struct mark_env *env, const char *client_cgroup, int joins)
 {
-	return mark_endpoints(env, AF_INET, joins) ||
+	return mark_nft(env, false) || mark_endpoints(env, AF_INET, joins) ||
 	       mark_listen_proto(env, "10.0.1.2", MARK_CGROUP, IPPROTO_MPTCP) ||
 	       mark_connect_from(env, "10.0.1.2", client_cgroup, IPPROTO_MPTCP, &env->conn) ||
 	       mark_wait_subflows(env->conn.server_fd, joins + 1);
@@ -210,7 +210,7 @@ static void test_busy_sync(struct mark_env *env)
 	    join_while_busy(env))
 		return;
 	wait_for_marks(env, 3);
-	if (!mark_forget(env))
+	if (!mark_forget(env->server))
 		expect_at_server(env, mark_ordinals, 3);
 }
 

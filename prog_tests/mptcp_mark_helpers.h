@@ -84,41 +84,48 @@ static inline __u64 mark_now_ms(void)
 	return get_time_ns() / 1000000;
 }
 
-/* ip in a namespace */
-static inline int __printf(2, 3) mark_ip(const char *netns, const char *fmt, ...)
+/* A command in a namespace, to write to it or to read what it prints */
+static inline FILE *mark_popen(const char *netns, const char *cmd, const char *mode)
 {
-	char args[256], cmd[320];
-	va_list ap;
+	struct nstoken *ns = open_netns(netns);
+	FILE *f;
 
-	va_start(ap, fmt);
-	vsnprintf(args, sizeof(args), fmt, ap);
-	va_end(ap);
-	snprintf(cmd, sizeof(cmd), "ip -n %s %s", netns, args);
-	return ASSERT_OK(system(cmd), cmd) ? 0 : -1;
-}
-
-/* What a command reads, as "ip -batch -" does: write it, and end the command */
-static inline FILE *mark_batch(const char *cmd)
-{
-	FILE *f = popen(cmd, "w");
-
+	if (!ASSERT_OK_PTR(ns, "enter namespace"))
+		return NULL;
+	f = popen(cmd, mode);
+	close_netns(ns);
 	ASSERT_OK_PTR(f, cmd);
 	return f;
 }
 
-static inline int mark_batch_end(FILE *f, const char *what)
+static inline int mark_pclose(FILE *f, const char *what)
 {
 	return ASSERT_OK(pclose(f), what) ? 0 : -1;
 }
 
+/* ip in a namespace: without -n, for which ip mounts a /sys each time */
+static inline int __printf(2, 3) mark_ip(const char *netns, const char *fmt, ...)
+{
+	char cmd[256] = "ip ";
+	va_list ap;
+	FILE *f;
+
+	va_start(ap, fmt);
+	vsnprintf(cmd + strlen(cmd), sizeof(cmd) - strlen(cmd), fmt, ap);
+	va_end(ap);
+	f = mark_popen(netns, cmd, "w");
+	return f ? mark_pclose(f, cmd) : -1;
+}
+
 /*
  * An end of links 1 to n: link i has 10.0.i.1 and dead:beef:i::1 at the client,
- * .2 and ::2 at the server. Limits for as many joins as endpoints will ask for:
- * a connection takes them as it opens.
+ * .2 and ::2 at the server. What the client sends from an address leaves by its
+ * link. Limits for as many joins as endpoints will ask for: a connection takes
+ * them as it opens.
  */
 static inline int mark_links(struct mark_env *env, int n, bool client)
 {
-	FILE *f = mark_batch("ip -batch -");
+	FILE *f = mark_popen(client ? env->client : env->server, "ip -batch -", "w");
 	int i, host = client ? 1 : 2;
 
 	if (!f)
@@ -128,29 +135,35 @@ static inline int mark_links(struct mark_env *env, int n, bool client)
 		 * Another index than the peer's, or the kernel reports the carrier
 		 * late: linkwatch_urgent_event(), net/core/link_watch.c
 		 */
-		if (client)
+		if (!client)
 			fprintf(f, "link add eth%d index %d type veth peer name eth%d netns %s\n",
-				i, 100 + i, i, env->server);
+				i, 100 + i, i, env->client);
 		fprintf(f, "link set eth%d up\n", i);
 		fprintf(f, "addr add 10.0.%d.%d/24 dev eth%d\n", i, host, i);
 		fprintf(f, "addr add dead:beef:%d::%d/64 dev eth%d\n", i, host, i);
+		if (!client)
+			continue;
+		fprintf(f, "rule add from 10.0.%d.1 table 10%d\n", i, i);
+		fprintf(f, "route add default table 10%d via 10.0.%d.2\n", i, i);
+		fprintf(f, "route add default table 10%d via dead:beef:%d::2\n", i, i);
 	}
 	fprintf(f, "mptcp limits set subflows 8 add_addr_accepted 8\n");
-	return mark_batch_end(f, "set up links");
+	return mark_pclose(f, "set up links");
 }
 
 /*
  * nft notes the marks of the packets that leave, those of the socket: per end,
  * of the SYNs per end, and per device; and counts them, for marks up to 9. The
  * end that tells subflows from each other is the client's: the source of what
- * the client sends, "s", the destination of what the server does, "d".
+ * the client sends, the destination of what the server does.
  *
  * No counter in the sets: the kernel would have to get per-CPU memory for each
  * element while it sends a packet, and leaves the element out where it cannot.
  */
-static inline int mark_nft(const char *e)
+static inline int mark_nft(struct mark_env *env, bool client)
 {
-	FILE *f = mark_batch("nft -f -");
+	FILE *f = mark_popen(client ? env->client : env->server, "nft -f -", "w");
+	char e = client ? 's' : 'd';
 	int mark;
 
 	if (!f)
@@ -158,31 +171,37 @@ static inline int mark_nft(const char *e)
 	fprintf(f, "table inet flows {\n"
 		"set v4 { typeof ip saddr . tcp sport . socket mark; size 65535; flags dynamic; }\n"
 		"set v6 { typeof ip6 saddr . tcp sport . socket mark; size 65535; flags dynamic; }\n"
-		"set syn { typeof ip saddr . tcp sport . socket mark; size 65535; flags dynamic; }\n"
 		"set dev { typeof meta oifname . socket mark; size 65535; flags dynamic; }\n"
 		"chain out {\n"
 		"type filter hook output priority filter;\n"
-		"update @v4 { ip %saddr . tcp %sport . socket mark }\n"
-		"update @v6 { ip6 %saddr . tcp %sport . socket mark }\n"
-		"update @dev { meta oifname . socket mark }\n"
-		"tcp flags & (syn | ack) == syn\t"
-		"update @syn { ip %saddr . tcp %sport . socket mark }\n",
-		e, e, e, e, e, e);
+		"update @v4 { ip %caddr . tcp %cport . socket mark }\n"
+		"update @v6 { ip6 %caddr . tcp %cport . socket mark }\n"
+		"update @dev { meta oifname . socket mark }\n",
+		e, e, e, e);
 	for (mark = 0; mark <= 9; mark++)
 		fprintf(f, "meta l4proto tcp socket mark %d counter\n", mark);
-	fprintf(f, "}\n}\n");
-	return mark_batch_end(f, "set up nft");
+	fprintf(f, "}\n}\n"
+		"table inet syns {\n"
+		"set v4 { typeof ip saddr . tcp sport . socket mark; size 65535; flags dynamic; }\n"
+		"chain out {\n"
+		"type filter hook output priority filter;\n"
+		"tcp flags & (syn | ack) == syn\t"
+		"update @v4 { ip %caddr . tcp %cport . socket mark }\n"
+		"}\n}\n",
+		e, e);
+	return mark_pclose(f, "set up nft");
 }
 
-static inline int mark_side(struct mark_env *env, int links, bool client)
+static inline int mark_sysctl(const char *netns, const char *name, const char *value)
 {
-	struct nstoken *ns = open_netns(client ? env->client : env->server);
-	int err = -1;
+	struct nstoken *ns = open_netns(netns);
+	char path[128];
+	int err;
 
 	if (!ASSERT_OK_PTR(ns, "enter namespace"))
 		return -1;
-	if (!mark_links(env, links, client) && !mark_nft(client ? "s" : "d"))
-		err = 0;
+	snprintf(path, sizeof(path), "/proc/sys/%s", name);
+	err = write_sysctl(path, value);
 	close_netns(ns);
 	return err;
 }
@@ -190,34 +209,8 @@ static inline int mark_side(struct mark_env *env, int links, bool client)
 /* IPv6 addresses of new links are usable at once, link-local ones too */
 static inline int mark_no_dad(const char *netns)
 {
-	struct nstoken *ns = open_netns(netns);
-	int err;
-
-	if (!ASSERT_OK_PTR(ns, "enter namespace"))
-		return -1;
-	err = write_sysctl("/proc/sys/net/ipv6/conf/all/accept_dad", "0") ?:
-	      write_sysctl("/proc/sys/net/ipv6/conf/default/accept_dad", "0");
-	close_netns(ns);
-	return err;
-}
-
-/* What the client sends from an address leaves by its link */
-static inline int mark_routes(struct mark_env *env, int links, const char *ip, const char *net)
-{
-	const char *sep = strchr(net, ':') ? "::" : ".";
-	char cmd[64];
-	FILE *f;
-	int i;
-
-	snprintf(cmd, sizeof(cmd), "%s -n %s -batch -", ip, env->client);
-	f = mark_batch(cmd);
-	if (!f)
-		return -1;
-	for (i = 1; i <= links; i++) {
-		fprintf(f, "rule add from %s%d%s1 table 10%d\n", net, i, sep, i);
-		fprintf(f, "route add default table 10%d via %s%d%s2\n", i, net, i, sep);
-	}
-	return mark_batch_end(f, "set up routes");
+	return mark_sysctl(netns, "net/ipv6/conf/all/accept_dad", "0") ?:
+	       mark_sysctl(netns, "net/ipv6/conf/default/accept_dad", "0");
 }
 
 static inline void mark_close(int *fd)
@@ -283,9 +276,8 @@ static inline int mark_env_open(struct mark_env *env, struct mptcp_mark *skel, i
 		goto fail;
 
 	if (mark_no_dad(env->client) || mark_no_dad(env->server) ||
-	    mark_side(env, links, true) || mark_side(env, links, false) ||
-	    mark_routes(env, links, "ip", "10.0.") ||
-	    mark_routes(env, links, "ip -6", "dead:beef:"))
+	    mark_links(env, links, false) || mark_links(env, links, true) ||
+	    mark_nft(env, true))
 		goto fail;
 	return 0;
 fail:
@@ -343,23 +335,37 @@ static inline void mark_run(const struct mark_test *tests, int n)
 	mptcp_mark__destroy(skel);
 }
 
-/* A 'subflow' endpoint at the client's end of a link */
+/*
+ * 'subflow' endpoints at the client's ends of links. For ip without -6, rules
+ * are of IPv4: those of IPv6 are added here, as few tests need them.
+ */
+static inline int mark_endpoints_of(struct mark_env *env, int family, int first, int last)
+{
+	FILE *f = mark_popen(env->client, "ip -6 -batch -", "w");
+	int link;
+
+	if (!f)
+		return -1;
+	for (link = first; link <= last; link++) {
+		if (family == AF_INET) {
+			fprintf(f, "mptcp endpoint add 10.0.%d.1 id %d subflow\n", link, link);
+			continue;
+		}
+		fprintf(f, "mptcp endpoint add dead:beef:%d::1 id %d subflow\n", link, link);
+		fprintf(f, "rule add from dead:beef:%d::1 table 10%d\n", link, link);
+	}
+	return mark_pclose(f, "add endpoints");
+}
+
 static inline int mark_endpoint(struct mark_env *env, int family, int link)
 {
-	return mark_ip(env->client, family == AF_INET ?
-		       "mptcp endpoint add 10.0.%d.1 id %d subflow" :
-		       "mptcp endpoint add dead:beef:%d::1 id %d subflow", link, link);
+	return mark_endpoints_of(env, family, link, link);
 }
 
 /* As many joins as endpoints at the client, from link 2 on */
 static inline int mark_endpoints(struct mark_env *env, int family, int joins)
 {
-	int link;
-
-	for (link = 2; link < joins + 2; link++)
-		if (mark_endpoint(env, family, link))
-			return -1;
-	return 0;
+	return joins ? mark_endpoints_of(env, family, 2, joins + 1) : 0;
 }
 
 static inline int mark_full_info(int fd, struct mark_subflow_info *sub, __u64 *tcp)
@@ -540,15 +546,11 @@ static inline int mark_get_table(int fd, struct mark_table *table)
 /* What a command prints, in a buffer to free() */
 static inline char *mark_output(const char *netns, const char *cmd)
 {
-	char *line, *buf = NULL;
+	FILE *f = mark_popen(netns, cmd, "r");
+	char *buf = NULL;
 	size_t size = 0;
 	ssize_t len;
-	FILE *f;
 
-	if (asprintf(&line, "ip netns exec %s %s", netns, cmd) < 0)
-		return NULL;
-	f = popen(line, "r");
-	free(line);
 	if (!f)
 		return NULL;
 	len = getdelim(&buf, &size, '\0', f);
@@ -600,15 +602,13 @@ static inline __s64 mark_from_nft(const char *nft, int family, const void *addr,
 	return strtoul(elem + strlen(key), NULL, 0);
 }
 
-/* nft forgets the packets that it has seen, at both ends */
-static inline int mark_forget(struct mark_env *env)
+/* nft forgets the packets that it has seen, at one end */
+static inline int mark_forget(const char *netns)
 {
-	SYS(fail, "for ns in %s %s; do for s in v4 v6 syn dev; do\n"
-		  "ip netns exec $ns nft flush set inet flows $s; done; done",
-	    env->client, env->server);
-	return 0;
-fail:
-	return -1;
+	FILE *f = mark_popen(netns, "nft 'flush set inet flows v4; flush set inet flows v6;"
+				    "flush set inet flows dev; flush set inet syns v4'", "w");
+
+	return f ? mark_pclose(f, "flush sets") : -1;
 }
 
 static inline void mark_unsee(struct mark_seen *seen)
@@ -620,17 +620,21 @@ static inline void mark_unsee(struct mark_seen *seen)
 static inline int mark_see(struct mark_env *env, bool server, struct mark_seen *seen)
 {
 	const char *netns = server ? env->server : env->client;
+	char *dev;
 
-	*seen = (struct mark_seen){ .server = server };
-	/* Without the device that a socket is bound to, 10.0.2.1%eth2 */
-	seen->ss = mark_output(netns, "sh -c 'ss -tenHO state established | sed s/%[a-z0-9]*//g'");
-	/* Not the SYNs: they have the same keys */
-	seen->nft = mark_output(netns, "sh -c 'nft -n list set inet flows v4;"
-				       "nft -n list set inet flows v6'");
-	if (ASSERT_OK_PTR(seen->ss, "ss") && ASSERT_OK_PTR(seen->nft, "nft"))
-		return 0;
-	mark_unsee(seen);
-	return -1;
+	*seen = (struct mark_seen){
+		.ss = mark_output(netns, "ss -tenHO state established"),
+		.nft = mark_output(netns, "nft -n list table inet flows"),
+		.server = server,
+	};
+	if (!ASSERT_OK_PTR(seen->ss, "ss") || !ASSERT_OK_PTR(seen->nft, "nft")) {
+		mark_unsee(seen);
+		return -1;
+	}
+	/* Without the device that a socket is bound to: 10.0.2.1%eth2:80 */
+	while ((dev = strchr(seen->ss, '%')))
+		memmove(dev, strchrnul(dev, ':'), strlen(strchrnul(dev, ':')) + 1);
+	return 0;
 }
 
 /* Address and port of an entry are those of MPTCP_FULL_INFO */

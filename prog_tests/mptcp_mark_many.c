@@ -60,7 +60,7 @@ static void test_in_turn(struct mark_env *env)
 	for (i = 0; i < n; i++) {
 		mark_disconnect(&env->conn);
 		/* Ports come again in the long run: look at the last connection only */
-		if ((i == n - 1 && mark_forget(env)) ||
+		if ((i == n - 1 && mark_forget(env->client)) ||
 		    mark_connect(env, "10.0.1.2", &env->conn) ||
 		    mark_wait_subflows(env->conn.client_fd, 3))
 			return;

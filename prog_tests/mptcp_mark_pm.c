@@ -179,8 +179,7 @@ static void test_userspace(struct mark_env *env)
 	struct mark_place place;
 	int fd, link;
 
-	if (!ASSERT_OK(SYS_NOFAIL("ip netns exec %s sysctl -w net.mptcp.pm_type=1", env->client),
-		       "net.mptcp.pm_type=1") ||
+	if (mark_sysctl(env->client, "net/mptcp/pm_type", "1") ||
 	    mark_listen(env, "10.0.1.2") ||
 	    mark_connect(env, "10.0.1.2", &env->conn) ||
 	    mark_wait_subflows(env->conn.client_fd, 1) ||

@@ -13,7 +13,7 @@ static void test_counted(struct mark_env *env)
 		return;
 	mark_expect(env, mark_ordinals, 3);
 
-	seen.nft = mark_output(env->client, "nft -n list set inet flows syn");
+	seen.nft = mark_output(env->client, "nft -n list set inet syns v4");
 	if (ASSERT_OK_PTR(seen.nft, "nft") &&
 	    ASSERT_EQ(mark_get_table(env->conn.client_fd, &table), 3, "entries"))
 		for (i = 0; i < 3; i++)

@@ -31,7 +31,7 @@ static void test_plain(struct mark_env *env)
 	fd = env->conn.client_fd;
 	if (*mark && (!ASSERT_OK(setsockopt(fd, SOL_SOCKET, SO_MARK, mark, sizeof(*mark)),
 				 "setsockopt(SO_MARK)") ||
-		      mark_forget(env) || mark_byte(&env->conn)))
+		      mark_forget(env->client) || mark_byte(&env->conn)))
 		return;
 	expect_one(env, *mark);
 	ASSERT_EQ(env->skel->data_mark_cnt->mark_stats.marked, 0, "counted as marked");
@@ -94,19 +94,14 @@ static void test_fallback_syn(struct mark_env *env)
 		expect_fallback(env);
 }
 
-static int set_sysctl(const char *netns, const char *setting)
-{
-	return ASSERT_OK(SYS_NOFAIL("ip netns exec %s sysctl -w %s", netns, setting), setting) ?
-	       0 : -1;
-}
-
 /* The peer has MPTCP switched off */
 static void test_peer_off(struct mark_env *env)
 {
 	struct mark_place place;
 	int fd;
 
-	if (set_sysctl(env->server, "net.mptcp.enabled=0") || mark_enter(env->server, NULL, &place))
+	if (mark_sysctl(env->server, "net/mptcp/enabled", "0") ||
+	    mark_enter(env->server, NULL, &place))
 		return;
 	fd = socket(AF_INET, SOCK_STREAM, IPPROTO_MPTCP);
 	mark_leave(&place);
@@ -128,8 +123,8 @@ static void test_fallback_data(struct mark_env *env)
 {
 	char *nstat;
 
-	if (set_sysctl(env->client, "net.mptcp.checksum_enabled=1") ||
-	    set_sysctl(env->server, "net.mptcp.checksum_enabled=1") ||
+	if (mark_sysctl(env->client, "net/mptcp/checksum_enabled", "1") ||
+	    mark_sysctl(env->server, "net/mptcp/checksum_enabled", "1") ||
 	    mark_start(env, AF_INET, 0) || send_and_recv(&env->conn))
 		return;
 	mark_expect(env, mark_ordinals, 1);
@@ -145,8 +140,8 @@ static void test_fallback_data(struct mark_env *env)
 
 static void test_checksum(struct mark_env *env)
 {
-	if (!set_sysctl(env->client, "net.mptcp.checksum_enabled=1") &&
-	    !set_sysctl(env->server, "net.mptcp.checksum_enabled=1") &&
+	if (!mark_sysctl(env->client, "net/mptcp/checksum_enabled", "1") &&
+	    !mark_sysctl(env->server, "net/mptcp/checksum_enabled", "1") &&
 	    !mark_start(env, AF_INET, 2))
 		mark_expect(env, mark_ordinals, 3);
 }
@@ -158,8 +153,8 @@ static void test_fastopen(struct mark_env *env)
 	socklen_t len;
 	char buf[] = "in the SYN";
 
-	if (set_sysctl(env->client, "net.ipv4.tcp_fastopen=0x607") ||
-	    set_sysctl(env->server, "net.ipv4.tcp_fastopen=0x607") ||
+	if (mark_sysctl(env->client, "net/ipv4/tcp_fastopen", "0x607") ||
+	    mark_sysctl(env->server, "net/ipv4/tcp_fastopen", "0x607") ||
 	    mark_endpoints(env, AF_INET, 2) || mark_listen(env, "10.0.1.2") ||
 	    mark_socket(env, &addr, &len) ||
 	    !ASSERT_EQ(sendto(env->conn.client_fd, buf, sizeof(buf), MSG_FASTOPEN, (void *)&addr,

@@ -62,7 +62,7 @@ static void test_app_before_joins(struct mark_env *env)
 	mark_expect(env, mark_ordinals, 1);
 
 	fd = env->conn.client_fd;
-	if (set_mark(fd, 0x5500) || mark_forget(env) || mark_byte(&env->conn))
+	if (set_mark(fd, 0x5500) || mark_forget(env->client) || mark_byte(&env->conn))
 		return;
 	mark_expect(env, rewritten, 1);
 	if (mark_endpoints(env, AF_INET, 2) || mark_wait_subflows(fd, 3))
@@ -83,7 +83,7 @@ static void test_app_after_joins(struct mark_env *env)
 	mark_expect(env, mark_ordinals, 2);
 
 	fd = env->conn.client_fd;
-	if (set_mark(fd, 0x5500) || mark_forget(env) ||
+	if (set_mark(fd, 0x5500) || mark_forget(env->client) ||
 	    mark_endpoint(env, AF_INET, 3) ||
 	    mark_wait_subflows(fd, 3) || mark_see(env, false, &seen))
 		return;

@@ -130,7 +130,7 @@ all_releases()
 # $1: release; prints the folder that its newest kernel is unpacked in
 fetch_release()
 {
-	local found package packages deb part
+	local found package packages deb part why log="$work/unpack.log"
 
 	found="$(find "$cache/kernels" -maxdepth 1 -name "$1[.+-]*" ! -name '*.part' 2>/dev/null |
 		 sort -V | tail -n 1)"
@@ -156,12 +156,15 @@ fetch_release()
 	# shellcheck disable=SC2086 # a package a word
 	download $packages >&2
 	for deb in "$apt_state"/*.deb; do
-		if ! dpkg-deb --fsys-tarfile "$deb" | tar -x -C "$part" --exclude=./usr/share; then
-			rm -rf "$part" "$apt_state"/*.deb
-			echo "could not be unpacked: is there room for 500 MB in $cache?" >"$reason"
-			return 1
+		if { dpkg-deb --fsys-tarfile "$deb" |
+		     tar -x -C "$part" --exclude=./usr/share; } 2>"$log"; then
+			rm "$deb"
+			continue
 		fi
-		rm "$deb"
+		rm -rf "$part" "$apt_state"/*.deb
+		why="$(grep -v Exiting "$log" | tail -n 1)"
+		echo "could not be unpacked in $cache: ${why##*: }" >"$reason"
+		return 1
 	done
 	# Where virtme-ng looks for modules
 	[ -e "$part/lib" ] || ln -s usr/lib "$part/lib"

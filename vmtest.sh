@@ -206,17 +206,20 @@ find_kernel()
 # What makes a debug kernel one, of kernel/configs/debug.config
 debug_options=(KASAN DEBUG_KMEMLEAK PROVE_LOCKING PROVE_RCU DEBUG_ATOMIC_SLEEP LIST_HARDENED)
 
-# virtme-ng's own configuration is minimal: ours comes on top of it
+# virtme-ng's own configuration is minimal: ours comes on top of it, and what it
+# has and we do not need goes
 build_kernel()
 {
 	local out="$build/kernel$1" option missing=()
-	local fragments=(-f "$dir/config" -f "$dir/scripts/vm.config")
+	local fragments=(-f "$dir/config")
 
 	[ -z "$1" ] || fragments+=(-f "$KSRC/kernel/configs/debug.config")
 	mkdir -p "$out" || exit
 	out="$(realpath "$out")"
 	say "configuring the kernel in $out"
-	(cd "$KSRC" && "${vng[@]}" --kconfig "${fragments[@]}" "O=$out") >"$out.log" 2>&1 ||
+	(cd "$KSRC" && "${vng[@]}" --kconfig "${fragments[@]}" "O=$out" &&
+		cat "$dir/scripts/vm.config" >>"$out/.config" &&
+		make "O=$out" olddefconfig) >"$out.log" 2>&1 ||
 		die "$KSRC cannot be configured: $(tail -n 1 "$out.log"), see $out.log"
 	while read -r option; do
 		grep -qxF "$option" "$out/.config" || missing+=("$option")

@@ -203,31 +203,56 @@ find_kernel()
 	return 1
 }
 
+# What takes long, in a process group of its own: ended as we are, at once
+attended()
+{
+	local rc
+
+	set -m
+	"$@" 9>&- &
+	building=$!
+	set +m
+	wait "$building"
+	rc=$?
+	building=
+	return "$rc"
+}
+
 # What makes a debug kernel one, of kernel/configs/debug.config
 debug_options=(KASAN DEBUG_KMEMLEAK PROVE_LOCKING PROVE_RCU DEBUG_ATOMIC_SLEEP LIST_HARDENED)
 
 # virtme-ng's own configuration is minimal: ours comes on top of it, and what it
 # has and we do not need goes
-build_kernel()
+configure_kernel()
 {
-	local out="$build/kernel$1" option missing=()
 	local fragments=(-f "$dir/config")
 
-	[ -z "$1" ] || fragments+=(-f "$KSRC/kernel/configs/debug.config")
+	[ -z "$debug" ] || fragments+=(-f "$KSRC/kernel/configs/debug.config")
+	cd "$KSRC" && "${vng[@]}" --kconfig "${fragments[@]}" "O=$1" &&
+		cat "$dir/scripts/vm.config" >>"$1/.config" && make "O=$1" olddefconfig
+}
+
+make_kernel()
+{
+	cd "$KSRC" && "${vng[@]}" --build "O=$1"
+}
+
+build_kernel()
+{
+	local out="$build/kernel$debug" option missing=()
+
 	mkdir -p "$out" || exit
 	out="$(realpath "$out")"
 	say "configuring the kernel in $out"
-	(cd "$KSRC" && "${vng[@]}" --kconfig "${fragments[@]}" "O=$out" &&
-		cat "$dir/scripts/vm.config" >>"$out/.config" &&
-		make "O=$out" olddefconfig) >"$out.log" 2>&1 ||
+	attended configure_kernel "$out" >"$out.log" 2>&1 ||
 		die "$KSRC cannot be configured: $(tail -n 1 "$out.log"), see $out.log"
 	while read -r option; do
 		grep -qxF "$option" "$out/.config" || missing+=("$option")
 	done < <(grep '^CONFIG_' "$dir/config"
-		 [ -z "$1" ] || printf 'CONFIG_%s=y\n' "${debug_options[@]}")
+		 [ -z "$debug" ] || printf 'CONFIG_%s=y\n' "${debug_options[@]}")
 	[ "${#missing[@]}" -eq 0 ] || die "$KSRC cannot have ${missing[*]}: see $out/.config"
 	say "building it: this takes a while"
-	(cd "$KSRC" && "${vng[@]}" --build "O=$out") >>"$out.log" 2>&1 ||
+	attended make_kernel "$out" >>"$out.log" 2>&1 ||
 		die "$KSRC does not build: $(grep -m1 -i error "$out.log"), see $out.log"
 	kernels+=("$out")
 }
@@ -316,6 +341,7 @@ end_vms()
 {
 	local vm
 
+	[ -z "$building" ] || kill -- "-$building" 2>/dev/null
 	# For the one that has no pid yet
 	touch "$work/stop"
 	for vm in "$work"/[0-9]*; do
@@ -602,29 +628,32 @@ install_tests()
 	else
 		set -- -C "$dir"
 	fi
-	make -s "$@" install INSTALL_PATH="$install" >"$work/make.log" 2>&1 && return
+	attended make -s "$@" install INSTALL_PATH="$install" >"$work/make.log" 2>&1 && return
 	tail -n 5 "$work/make.log" >&2
 	die "the tests do not build: see above, and $work/make.log"
 }
 
 # Upstream's MPTCP tests, built from KSRC: nothing is written to it
-install_neighbours()
+make_neighbours()
 {
 	local selftests="$KSRC/tools/testing/selftests" out="$build/neighbours"
 
-	say "building upstream's MPTCP tests"
-	neighbours="$work/neighbours"
 	mkdir -p "$out/tests"/{progs,prog_tests} "$neighbours/bpf"
 	ln -sf "$selftests"/bpf/progs/mptcp*.c "$out/tests/progs"
 	ln -sf "$selftests/bpf/prog_tests/mptcp.c" "$out/tests/prog_tests"
-	{
-		env -u OUTPUT make -s -C "$out/tests" -f "$dir/Makefile" \
-			KSRC="$KSRC" O="$out" harness &&
-			cp "$out/kselftest/mptcp_mark/build/bpf/test_progs" "$neighbours/bpf" &&
-			make -s -C "$KSRC" O="$out" headers &&
-			make -s -C "$selftests" TARGETS=net/mptcp FORCE_TARGETS=1 \
-				O="$out" INSTALL_PATH="$neighbours" install
-	} >"$work/neighbours.log" 2>&1 && return
+	env -u OUTPUT make -s -C "$out/tests" -f "$dir/Makefile" \
+		KSRC="$KSRC" O="$out" harness &&
+		cp "$out/kselftest/mptcp_mark/build/bpf/test_progs" "$neighbours/bpf" &&
+		make -s -C "$KSRC" O="$out" headers &&
+		make -s -C "$selftests" TARGETS=net/mptcp FORCE_TARGETS=1 \
+			O="$out" INSTALL_PATH="$neighbours" install
+}
+
+install_neighbours()
+{
+	say "building upstream's MPTCP tests"
+	neighbours="$work/neighbours"
+	attended make_neighbours >"$work/neighbours.log" 2>&1 && return
 	tail -n 5 "$work/neighbours.log" >&2
 	die "upstream's tests do not build: see above, and $work/neighbours.log"
 }
@@ -646,6 +675,7 @@ shell=
 arch=
 reported=0
 no_mptcp=
+building=
 while getopts "k:bgne:sj:t:i:h" opt; do
 	case "$opt" in
 	k) kernels+=("$OPTARG") ;;
@@ -698,7 +728,7 @@ if [ -n "$to_build$neighbours" ] && [ ! -e "$KSRC/tools/testing/selftests/lib.mk
 	die "$KSRC is no kernel tree: run 'make setup', or give KSRC="
 fi
 [ -z "$neighbours" ] || install_neighbours
-[ -z "$to_build" ] || build_kernel "$debug"
+[ -z "$to_build" ] || build_kernel
 for i in "${!kernels[@]}"; do
 	[ "${kernels[i]}" = all ] || continue
 	look_into_archive

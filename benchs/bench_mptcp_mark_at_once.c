@@ -37,20 +37,23 @@ static long conns_per_process(void)
 /* A batch is opened, its joins come meanwhile; what is not whole is closed again */
 static int hold(const struct net *net, struct mark_conn *conn, long *n, long want)
 {
-	long opened;
+	long opened = *n;
 	int err = 0;
 
 	while (*n < want && !err) {
-		for (opened = *n; opened < want && opened < *n + BATCH && !err; opened++)
-			err = net_connect(net, &conn[opened]) ? errno : 0;
-		for (; *n < opened && !err; (*n)++)
+		for (; opened < want && opened < *n + BATCH; opened++)
+			if (net_connect(net, &conn[opened])) {
+				err = errno;
+				break;
+			}
+		for (; *n < opened; (*n)++)
 			if (conn_wait_or_another(net, &conn[*n])) {
 				err = errno;
 				break;
 			}
 	}
-	for (; err && opened > *n; opened--)
-		mark_disconnect(&conn[opened - 1]);
+	while (opened > *n)
+		mark_disconnect(&conn[--opened]);
 	return err;
 }
 

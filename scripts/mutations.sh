@@ -109,6 +109,10 @@ mutate 4 mptcp_mark_both/busy "a join of a busy server waits for its mark" \
 	's/return msk->subflow_id \+ n;/return 0;/'
 mutate 4 mptcp_mark_both/busy_sync "a mark copied over does not come back" \
 	's/await_id\(skops, true\)/await_id(skops, false)/'
+mutate 4 mptcp_mark_both/busy "counted before it has its id" \
+	's/if \(!pending\)\n//'
+mutate 4 mptcp_mark_both/busy_sync "not counted when it has its id" \
+	's/(await_id\(skops, false\);)\n\s*break;/$1\n\t\tpending = true;\n\t\tbreak;/'
 mutate 5 mptcp_mark_scope/nested "sockets of kernel workers left out" \
 	's/n = subflow->request_join \? .*?:/n = subflow->request_join ? 0 :/s'
 mutate 6 mptcp_mark_tcp/plain "plain TCP marked" \

@@ -502,11 +502,12 @@ static inline int mark_connect(struct mark_env *env, const char *addr, struct ma
 }
 
 /* A socket of the client, to be connected by the test; the listener's address */
-static inline int mark_socket(struct mark_env *env, struct sockaddr_storage *addr, socklen_t *len)
+static inline int mark_socket(struct mark_env *env, int proto, struct sockaddr_storage *addr,
+			      socklen_t *len)
 {
 	struct network_helper_opts opts = {
 		.timeout_ms = MARK_TIMEOUT_MS,
-		.proto = IPPROTO_MPTCP,
+		.proto = proto,
 	};
 	struct mark_place place;
 
@@ -517,6 +518,24 @@ static inline int mark_socket(struct mark_env *env, struct sockaddr_storage *add
 	env->conn.client_fd = client_socket(AF_INET, SOCK_STREAM, &opts);
 	mark_leave(&place);
 	return ASSERT_OK_FD(env->conn.client_fd, "socket") ? 0 : -1;
+}
+
+static inline int mark_set(int fd, __u32 mark)
+{
+	return ASSERT_OK(setsockopt(fd, SOL_SOCKET, SO_MARK, &mark, sizeof(mark)),
+			 "setsockopt(SO_MARK)") ? 0 : -1;
+}
+
+/* The connection of a socket that the application gave a mark, where that is not 0 */
+static inline int mark_connect_app(struct mark_env *env, int proto, __u32 app)
+{
+	struct sockaddr_storage addr;
+	socklen_t len;
+
+	if (mark_socket(env, proto, &addr, &len) || (app && mark_set(env->conn.client_fd, app)) ||
+	    !ASSERT_OK(connect(env->conn.client_fd, (void *)&addr, len), "connect"))
+		return -1;
+	return mark_accept(env, &env->conn);
 }
 
 /* The connection of most tests: to server address 1, with so many joins */

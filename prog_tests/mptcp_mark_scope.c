@@ -81,7 +81,7 @@ static void test_used_elsewhere(struct mark_env *env)
 	int err;
 
 	if (mark_endpoints(env, AF_INET, 2) || mark_listen(env, "10.0.1.2") ||
-	    mark_socket(env, &addr, &len) || mark_enter(env->server, NULL, &place))
+	    mark_socket(env, IPPROTO_MPTCP, &addr, &len) || mark_enter(env->server, NULL, &place))
 		return;
 	err = connect(env->conn.client_fd, (void *)&addr, len);
 	mark_leave(&place);

@@ -19,21 +19,30 @@ static void expect_one(struct mark_env *env, __u32 mark)
 	mark_unsee(&seen);
 }
 
-/* A plain TCP connection, to a listener of either kind, its mark as it was set */
+struct plain_case {
+	int listener;		/* protocol */
+	__u32 app;		/* SO_MARK of the application, set before connect */
+};
+
+/* A plain TCP connection, to a listener of either kind: both ends are as they were */
 static void test_plain(struct mark_env *env)
 {
-	const __u32 *mark = env->data;
-	int fd;
+	const struct plain_case *c = env->data;
+	struct sockaddr_in addr;
+	socklen_t len = sizeof(addr);
+	char *ss;
 
-	if (mark_listen_proto(env, "10.0.1.2", MARK_CGROUP, IPPROTO_TCP) ||
-	    mark_connect_from(env, "10.0.1.2", MARK_CGROUP, IPPROTO_TCP, &env->conn))
+	if (mark_listen_proto(env, "10.0.1.2", MARK_CGROUP, c->listener) ||
+	    mark_connect_app(env, IPPROTO_TCP, c->app))
 		return;
-	fd = env->conn.client_fd;
-	if (*mark && (!ASSERT_OK(setsockopt(fd, SOL_SOCKET, SO_MARK, mark, sizeof(*mark)),
-				 "setsockopt(SO_MARK)") ||
-		      mark_forget(env->client) || mark_byte(&env->conn)))
-		return;
-	expect_one(env, *mark);
+	expect_one(env, c->app);
+
+	ss = mark_output(env->server, "ss -tenHO state established");
+	if (ASSERT_OK_PTR(ss, "ss") &&
+	    ASSERT_OK(getsockname(env->conn.client_fd, (void *)&addr, &len), "getsockname"))
+		ASSERT_EQ(mark_from_diag(ss, AF_INET, &addr.sin_addr, addr.sin_port), 0,
+			  "mark at the server");
+	free(ss);
 	ASSERT_EQ(env->skel->data_mark_cnt->mark_stats.marked, 0, "counted as marked");
 	ASSERT_EQ(env->skel->data_mark_cnt->mark_stats.failed, 0, "counted as failed");
 }
@@ -85,6 +94,21 @@ static int nft_rule(struct mark_env *env, const char *rule)
 	return -1;
 }
 
+/* The kernel at the server counted one of these */
+static void expect_counted_once(struct mark_env *env, const char *name)
+{
+	char cmd[64], *nstat, *value;
+
+	snprintf(cmd, sizeof(cmd), "nstat -asz %s", name);
+	nstat = mark_output(env->server, cmd);
+	if (ASSERT_OK_PTR(nstat, "nstat")) {
+		value = strstr(nstat, name);
+		if (ASSERT_OK_PTR(value, name))
+			ASSERT_EQ(atoi(value + strlen(name)), 1, name);
+	}
+	free(nstat);
+}
+
 /* The peer does not know of MPTCP: the SYN-ACK is plain */
 static void test_fallback_syn(struct mark_env *env)
 {
@@ -121,8 +145,6 @@ static void test_fallback_ack(struct mark_env *env)
 /* Somebody changes the data, in the middle: the peer sends MP_FAIL, RFC 8684 3.7 */
 static void test_fallback_data(struct mark_env *env)
 {
-	char *nstat;
-
 	if (mark_sysctl(env->client, "net/mptcp/checksum_enabled", "1") ||
 	    mark_sysctl(env->server, "net/mptcp/checksum_enabled", "1") ||
 	    mark_start(env, AF_INET, 0) || send_and_recv(&env->conn))
@@ -132,10 +154,7 @@ static void test_fallback_data(struct mark_env *env)
 		return;
 	expect_fallback(env);
 
-	nstat = mark_output(env->server, "nstat -asz MPTcpExtMPFailTx");
-	if (ASSERT_OK_PTR(nstat, "nstat"))
-		ASSERT_HAS_SUBSTR(nstat, "MPTcpExtMPFailTx                1 ", "MP_FAIL sent");
-	free(nstat);
+	expect_counted_once(env, "MPTcpExtMPFailTx");
 }
 
 static void test_checksum(struct mark_env *env)
@@ -150,13 +169,13 @@ static void test_checksum(struct mark_env *env)
 static void test_fastopen(struct mark_env *env)
 {
 	struct sockaddr_storage addr;
-	socklen_t len;
 	char buf[] = "in the SYN";
+	socklen_t len;
 
 	if (mark_sysctl(env->client, "net/ipv4/tcp_fastopen", "0x607") ||
 	    mark_sysctl(env->server, "net/ipv4/tcp_fastopen", "0x607") ||
 	    mark_endpoints(env, AF_INET, 2) || mark_listen(env, "10.0.1.2") ||
-	    mark_socket(env, &addr, &len) ||
+	    mark_socket(env, IPPROTO_MPTCP, &addr, &len) ||
 	    !ASSERT_EQ(sendto(env->conn.client_fd, buf, sizeof(buf), MSG_FASTOPEN, (void *)&addr,
 			      len), sizeof(buf), "sendto"))
 		return;
@@ -167,11 +186,13 @@ static void test_fastopen(struct mark_env *env)
 	    mark_byte(&env->conn) || mark_wait_subflows(env->conn.client_fd, 3))
 		return;
 	mark_expect(env, mark_ordinals, 3);
+	expect_counted_once(env, "TcpExtTCPFastOpenPassive");
 }
 
 static const struct mark_test tests[] = {
-	{ "plain", 1, test_plain, &(const __u32){ 0 } },
-	{ "plain_marked", 1, test_plain, &(const __u32){ 0x77 } },
+	{ "plain", 1, test_plain, &(const struct plain_case){ IPPROTO_TCP } },
+	{ "plain_marked", 1, test_plain, &(const struct plain_case){ IPPROTO_TCP, 0x77 } },
+	{ "plain_to_mptcp", 1, test_plain, &(const struct plain_case){ IPPROTO_MPTCP } },
 	{ "fallback_syn", 2, test_fallback_syn },
 	{ "peer_off", 2, test_peer_off },
 	{ "fallback_ack", 2, test_fallback_ack },

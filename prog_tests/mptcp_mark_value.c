@@ -8,12 +8,6 @@ struct value_case {
 	__u32 expected[3];
 };
 
-static int set_mark(int fd, __u32 mark)
-{
-	return ASSERT_OK(setsockopt(fd, SOL_SOCKET, SO_MARK, &mark, sizeof(mark)),
-			 "setsockopt(SO_MARK)") ? 0 : -1;
-}
-
 static void expect_msk_mark(int fd, __u32 expected)
 {
 	socklen_t len = sizeof(__u32);
@@ -21,19 +15,6 @@ static void expect_msk_mark(int fd, __u32 expected)
 
 	ASSERT_OK(getsockopt(fd, SOL_SOCKET, SO_MARK, &mark, &len), "getsockopt(SO_MARK)");
 	ASSERT_EQ(mark, expected, "mark of the msk");
-}
-
-/* A socket of the client, with its mark, then connected */
-static int connect_marked(struct mark_env *env, __u32 app)
-{
-	struct sockaddr_storage addr;
-	socklen_t len;
-
-	if (mark_socket(env, &addr, &len) ||
-	    (app && set_mark(env->conn.client_fd, app)) ||
-	    !ASSERT_OK(connect(env->conn.client_fd, (void *)&addr, len), "connect"))
-		return -1;
-	return mark_accept(env, &env->conn);
 }
 
 static void test_case(struct mark_env *env)
@@ -44,7 +25,8 @@ static void test_case(struct mark_env *env)
 	config->base = c->base;
 	config->mask = c->mask;
 	if (mark_endpoints(env, AF_INET, 2) || mark_listen(env, "10.0.1.2") ||
-	    connect_marked(env, c->app) || mark_wait_subflows(env->conn.client_fd, 3))
+	    mark_connect_app(env, IPPROTO_MPTCP, c->app) ||
+	    mark_wait_subflows(env->conn.client_fd, 3))
 		return;
 	mark_expect(env, c->expected, 3);
 	expect_msk_mark(env->conn.client_fd, c->app);
@@ -62,7 +44,7 @@ static void test_app_before_joins(struct mark_env *env)
 	mark_expect(env, mark_ordinals, 1);
 
 	fd = env->conn.client_fd;
-	if (set_mark(fd, 0x5500) || mark_forget(env->client) || mark_byte(&env->conn))
+	if (mark_set(fd, 0x5500) || mark_forget(env->client) || mark_byte(&env->conn))
 		return;
 	mark_expect(env, rewritten, 1);
 	if (mark_endpoints(env, AF_INET, 2) || mark_wait_subflows(fd, 3))
@@ -83,7 +65,7 @@ static void test_app_after_joins(struct mark_env *env)
 	mark_expect(env, mark_ordinals, 2);
 
 	fd = env->conn.client_fd;
-	if (set_mark(fd, 0x5500) || mark_forget(env->client) ||
+	if (mark_set(fd, 0x5500) || mark_forget(env->client) ||
 	    mark_endpoint(env, AF_INET, 3) ||
 	    mark_wait_subflows(fd, 3) || mark_see(env, false, &seen))
 		return;

@@ -120,6 +120,17 @@ mutate 6 mptcp_mark_tcp/plain "plain TCP marked" \
 	   if (!msk)
 		bpf_setsockopt(skops, SOL_SOCKET, SO_MARK, &mask, 4);
 	   if (!msk)\n/'
+mutate 6 mptcp_mark_tcp/plain_marked "the mark of plain TCP cleared" \
+	's/if \(!msk\)\n/
+	   mark = 0;
+	   if (!msk)
+		bpf_setsockopt(skops, SOL_SOCKET, SO_MARK, &mark, 4);
+	   if (!msk)\n/'
+mutate 6 mptcp_mark_tcp/plain_to_mptcp "accepted plain TCP marked" \
+	's/if \(!msk\)\n/
+	   if (!msk && skops->op == BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB)
+		bpf_setsockopt(skops, SOL_SOCKET, SO_MARK, &mask, 4);
+	   if (!msk)\n/'
 mutate 6 mptcp_mark_tcp/fallback_ack "a subflow numbered once it is established" \
 	's/OPS_TCP_CONNECT_CB/OPS_ACTIVE_ESTABLISHED_CB/g;
 	 s/if \(!n\)\n/if (!n || !subflow->fully_established)\n/'

@@ -285,23 +285,30 @@ fail:
 	return -1;
 }
 
-/* What the program takes and this kernel's BTF does not name, or NULL */
-static inline const char *mark_lacks(void)
+/* The first of these names that this kernel's BTF does not have, or NULL */
+static inline const char *mark_btf_lacks(const char *const names[], int n)
 {
-	static const char * const names[] = {
-		"subflow_id", "bpf_rdonly_cast", "bpf_iter_num_new",
-	};
 	struct btf *btf = btf__load_vmlinux_btf();
 	const char *lacks = NULL;
 	int i;
 
 	if (!ASSERT_OK_PTR(btf, "BTF of the kernel"))
 		return "BTF";
-	for (i = 0; i < ARRAY_SIZE(names) && !lacks; i++)
+	for (i = 0; i < n && !lacks; i++)
 		if (btf__find_str(btf, names[i]) < 0)
 			lacks = names[i];
 	btf__free(btf);
 	return lacks;
+}
+
+/* What the program takes */
+static inline const char *mark_lacks(void)
+{
+	static const char *const names[] = {
+		"subflow_id", "bpf_rdonly_cast", "bpf_iter_num_new",
+	};
+
+	return mark_btf_lacks(names, ARRAY_SIZE(names));
 }
 
 /* Run the subtests of a table, each in an environment of its own */

@@ -4,6 +4,11 @@
 #include <linux/mptcp.h>
 #include "mptcp_mark_helpers.h"
 
+/* Not in older trees */
+#ifndef MPTCP_PM_ADDR_FLAG_LAMINAR
+#define MPTCP_PM_ADDR_FLAG_LAMINAR	0x20
+#endif
+
 /* One more subflow each time, up to the eight joins of the default limit */
 static void test_subflows(struct mark_env *env)
 {
@@ -78,21 +83,6 @@ static void test_backup(struct mark_env *env)
 	free(ss);
 }
 
-/* The addresses announced are joined from the endpoint, not from any address */
-static void test_laminar(struct mark_env *env)
-{
-	if (SYS_NOFAIL("ip -n %s mptcp endpoint add 10.0.2.1 laminar", env->client)) {
-		printf("%s:SKIP:no 'laminar' endpoints in kernel or iproute2\n", __func__);
-		test__skip();
-		return;
-	}
-	if (mark_ip(env->server, "mptcp endpoint add 10.0.2.2 signal") ||
-	    mark_listen(env, "0.0.0.0") || mark_connect(env, "10.0.1.2", &env->conn) ||
-	    mark_wait_subflows(env->conn.client_fd, 2))
-		return;
-	mark_expect(env, mark_ordinals, 2);
-}
-
 struct genl_msg {
 	struct nlmsghdr nl;
 	struct genlmsghdr genl;
@@ -110,7 +100,8 @@ static struct nlattr *attr(struct genl_msg *msg, int type, const void *data, int
 	return nla;
 }
 
-static void attr_addr(struct genl_msg *msg, int type, const char *addr4, int id, int port)
+static void attr_addr(struct genl_msg *msg, int type, const char *addr4, int id, int port,
+		      __u32 flags)
 {
 	struct nlattr *nest = attr(msg, type | NLA_F_NESTED, NULL, 0);
 	__u16 family = AF_INET, port16 = port;
@@ -122,6 +113,8 @@ static void attr_addr(struct genl_msg *msg, int type, const char *addr4, int id,
 	attr(msg, MPTCP_PM_ADDR_ATTR_ADDR4, &in, sizeof(in));
 	if (port)
 		attr(msg, MPTCP_PM_ADDR_ATTR_PORT, &port16, sizeof(port16));
+	if (flags)
+		attr(msg, MPTCP_PM_ADDR_ATTR_FLAGS, &flags, sizeof(flags));
 	nest->nla_len = (void *)msg + msg->nl.nlmsg_len - (void *)nest;
 }
 
@@ -134,6 +127,20 @@ static int genl_talk(int fd, struct genl_msg *msg)
 	    !ASSERT_GT(recv(fd, msg, sizeof(*msg), 0), 0, "netlink recv"))
 		return -1;
 	return msg->nl.nlmsg_type == NLMSG_ERROR ? err->error : 0;
+}
+
+/* To the path manager of the client */
+static int genl_open(struct mark_env *env)
+{
+	struct mark_place place;
+	int fd;
+
+	if (mark_enter(env->client, MARK_CGROUP, &place))
+		return -1;
+	fd = socket(AF_NETLINK, SOCK_RAW, NETLINK_GENERIC);
+	mark_leave(&place);
+	ASSERT_OK_FD(fd, "netlink socket");
+	return fd;
 }
 
 static int mptcp_pm_family(int fd)
@@ -167,28 +174,24 @@ static void create_subflow(struct mark_env *env, int fd, int link)
 	if (mark_get_table(env->conn.client_fd, &table) < 0)
 		return;
 	snprintf(addr, sizeof(addr), "10.0.%d.1", link);
-	attr_addr(&msg, MPTCP_PM_ATTR_ADDR, addr, link, 0);
+	attr_addr(&msg, MPTCP_PM_ATTR_ADDR, addr, link, 0, 0);
 	attr(&msg, MPTCP_PM_ATTR_TOKEN, &table.hdr.token, sizeof(table.hdr.token));
-	attr_addr(&msg, MPTCP_PM_ATTR_ADDR_REMOTE, "10.0.1.2", 0, port);
+	attr_addr(&msg, MPTCP_PM_ATTR_ADDR_REMOTE, "10.0.1.2", 0, port, 0);
 	ASSERT_OK(genl_talk(fd, &msg), "create subflow");
 }
 
 /* The userspace path manager: subflows created over netlink */
 static void test_userspace(struct mark_env *env)
 {
-	struct mark_place place;
 	int fd, link;
 
 	if (mark_sysctl(env->client, "net/mptcp/pm_type", "1") ||
 	    mark_listen(env, "10.0.1.2") ||
 	    mark_connect(env, "10.0.1.2", &env->conn) ||
-	    mark_wait_subflows(env->conn.client_fd, 1) ||
-	    mark_enter(env->client, MARK_CGROUP, &place))
+	    mark_wait_subflows(env->conn.client_fd, 1))
 		return;
-
-	fd = socket(AF_NETLINK, SOCK_RAW, NETLINK_GENERIC);
-	mark_leave(&place);
-	if (!ASSERT_OK_FD(fd, "netlink socket"))
+	fd = genl_open(env);
+	if (fd < 0)
 		return;
 	for (link = 2; link <= 3; link++)
 		create_subflow(env, fd, link);
@@ -198,14 +201,57 @@ static void test_userspace(struct mark_env *env)
 		mark_expect(env, mark_ordinals, 3);
 }
 
+/* Over netlink: few versions of ip have the flag */
+static int add_laminar(struct mark_env *env, const char *addr, int id)
+{
+	struct genl_msg msg = {
+		.nl = { .nlmsg_len = NLMSG_LENGTH(GENL_HDRLEN),
+			.nlmsg_flags = NLM_F_REQUEST | NLM_F_ACK },
+		.genl = { .cmd = MPTCP_PM_CMD_ADD_ADDR, .version = 1 },
+	};
+	int fd = genl_open(env), err;
+
+	if (fd < 0)
+		return -1;
+	msg.nl.nlmsg_type = mptcp_pm_family(fd);
+	attr_addr(&msg, MPTCP_PM_ATTR_ADDR, addr, id, 0, MPTCP_PM_ADDR_FLAG_LAMINAR);
+	err = genl_talk(fd, &msg);
+	close(fd);
+	return ASSERT_OK(err, "add endpoint") ? 0 : -1;
+}
+
+/* The address announced is joined from the endpoint, not from that of its link */
+static void test_laminar(struct mark_env *env)
+{
+	static const char *const name[] = { "endp_laminar_max" };
+	struct mark_table table;
+	struct in_addr local;
+
+	if (mark_btf_lacks(name, 1)) {
+		printf("%s:SKIP:this kernel has no 'laminar' endpoints\n", __func__);
+		test__skip();
+		return;
+	}
+	if (add_laminar(env, "10.0.3.1", 3) ||
+	    mark_ip(env->server, "mptcp endpoint add 10.0.2.2 signal") ||
+	    mark_listen(env, "0.0.0.0") || mark_connect(env, "10.0.1.2", &env->conn) ||
+	    mark_wait_subflows(env->conn.client_fd, 2))
+		return;
+	mark_expect(env, mark_ordinals, 2);
+	if (ASSERT_EQ(mark_get_table(env->conn.client_fd, &table), 2, "entries")) {
+		memcpy(&local, table.entry[1].local, sizeof(local));
+		ASSERT_STREQ(inet_ntoa(local), "10.0.3.1", "address joined from");
+	}
+}
+
 static const struct mark_test tests[] = {
 	{ "subflows", 9, test_subflows },
 	{ "signal", 3, test_signal },
 	{ "signal_port", 2, test_signal_port },
 	{ "fullmesh", 2, test_fullmesh },
 	{ "backup", 2, test_backup },
-	{ "laminar", 2, test_laminar },
 	{ "userspace", 3, test_userspace },
+	{ "laminar", 3, test_laminar },
 };
 
 void test_mptcp_mark_pm(void)

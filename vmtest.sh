@@ -25,7 +25,7 @@ usage()
 	  -- ARG...  arguments of run_kselftest.sh, instead of -c mptcp_mark
 
 	Results are KTAP, a test for each kernel. Exit code 0; 1: something failed, or could
-	not be run; 4: nothing failed, but a kernel has no MPTCP.
+	not be run; 4: nothing failed, but a kernel has no MPTCP, or all were skipped.
 
 	Variables: KSRC, O, CLANG as for make; QEMU, the qemu-system-* to use
 	USAGE
@@ -46,10 +46,12 @@ dir="$(dirname "$(readlink -f "$0")")"
 home="$(getent passwd "${SUDO_USER:-$(id -un)}" | cut -d: -f6)"
 cache="${XDG_CACHE_HOME:-${home:-$HOME}/.cache}/mptcp_mark"
 build="$dir"
-[ -z "$OUTPUT$O" ] || build="$(realpath -m "${OUTPUT:-$O/kselftest/mptcp_mark}")"
+# For make in another folder, too
+[ -z "$O" ] || { O="$(realpath -m "$O")"; export O; build="$O/kselftest/mptcp_mark"; }
+[ -z "$KSRC" ] || { KSRC="$(realpath -m "$KSRC")"; export KSRC; }
 build+=/build
 work="$build/vmtest"
-QEMU="${QEMU:-$(command -v "qemu-system-$(uname -m)")}"
+QEMU="${QEMU:-qemu-system-$(uname -m)}"
 
 # Emulated, all takes longer: the kernel's own limits grow with ours
 slow=
@@ -105,13 +107,13 @@ archive_packages()
 look_into_archive()
 {
 	[ -z "$arch" ] || return 0
-	if [ ! -e "$dir/scripts/archive.sh" ] || ! command -v dpkg-deb >/dev/null; then
+	# shellcheck disable=SC1091 # not ours
+	. /etc/os-release
+	if [ ! -e "$dir/scripts/archive.sh" ] || [ "$ID" != debian ]; then
 		die "releases are Debian's: elsewhere, give -k a kernel image or folder"
 	fi
 	# shellcheck source-path=SCRIPTDIR source=scripts/archive.sh
 	. "$dir/scripts/archive.sh"
-	# shellcheck disable=SC1091 # not ours
-	. /etc/os-release
 	arch="$(dpkg --print-architecture)"
 	apt_state="$work/apt"
 	[ ! -e "$apt_state/open" ] || return 0
@@ -132,6 +134,10 @@ fetch_release()
 {
 	local found package packages deb part why log="$work/unpack.log"
 
+	# One at a time: the cache is that of other runs, too
+	mkdir -p "$cache/kernels" || return
+	exec 8<"$cache/kernels"
+	flock 8
 	found="$(find "$cache/kernels" -maxdepth 1 -name "$1[.+-]*" ! -name '*.part' 2>/dev/null |
 		 sort -V | tail -n 1)"
 	if [ -n "$found" ]; then
@@ -151,7 +157,7 @@ fetch_release()
 	packages="$(archive_packages 'image|binary|modules' "${found//+/[+]}")"
 
 	say "fetching $found"
-	rm -rf "$part"
+	rm -rf "$part" "$apt_state"/*.deb
 	mkdir -p "$part"
 	# shellcheck disable=SC2086 # a package a word
 	download $packages >&2
@@ -161,7 +167,7 @@ fetch_release()
 			rm "$deb"
 			continue
 		fi
-		rm -rf "$part" "$apt_state"/*.deb
+		rm -rf "$part"
 		why="$(grep -v Exiting "$log" | tail -n 1)"
 		echo "could not be unpacked in $cache: ${why##*: }" >"$reason"
 		return 1
@@ -184,7 +190,10 @@ find_kernel()
 	local found image
 
 	found="$1"
-	if [ ! -e "$1" ] && [[ "$1" =~ ^[0-9]+(\.[0-9]+)+$ ]]; then
+	if [ -n "${broken[$1]}" ]; then
+		echo "${broken[$1]}" >"$reason"
+		return 1
+	elif [ ! -e "$1" ] && [[ "$1" =~ ^[0-9]+(\.[0-9]+)+$ ]]; then
 		found="$(fetch_release "$1")" || return
 	elif [ ! -e "$1" ]; then
 		echo "neither a file, nor a folder, nor a release as 6.12" >"$reason"
@@ -244,17 +253,22 @@ build_kernel()
 	mkdir -p "$out" || exit
 	out="$(realpath "$out")"
 	say "configuring the kernel in $out"
-	attended configure_kernel "$out" >"$out.log" 2>&1 ||
-		die "$KSRC cannot be configured: $(tail -n 1 "$out.log"), see $out.log"
+	kernels+=("$out")
+	if ! attended configure_kernel "$out" >"$out.log" 2>&1; then
+		broken["$out"]="cannot be configured: $(tail -n 1 "$out.log"), see $out.log"
+		return
+	fi
 	while read -r option; do
 		grep -qxF "$option" "$out/.config" || missing+=("$option")
 	done < <(grep '^CONFIG_' "$dir/config"
 		 [ -z "$debug" ] || printf 'CONFIG_%s=y\n' "${debug_options[@]}")
-	[ "${#missing[@]}" -eq 0 ] || die "$KSRC cannot have ${missing[*]}: see $out/.config"
+	if [ "${#missing[@]}" -gt 0 ]; then
+		broken["$out"]="$KSRC cannot have ${missing[*]}: see $out/.config"
+		return
+	fi
 	say "building it: this takes a while"
 	attended make_kernel "$out" >>"$out.log" 2>&1 ||
-		die "$KSRC does not build: $(grep -m1 -i error "$out.log"), see $out.log"
-	kernels+=("$out")
+		broken["$out"]="does not build: $(grep -m1 -i error "$out.log"), see $out.log"
 }
 
 # ---- VMs
@@ -313,7 +327,7 @@ pack_tools()
 		    grep head id ip kill ls mkdir mktemp mount nft od perl pgrep python3 \
 		    readlink rm rmdir sed seq sh sleep sort ss stat stdbuf sysctl tail \
 		    tc tcpdump timeout tr umount uname wc xargs; do
-		tool="$(PATH=/usr/sbin:/usr/bin command -v "$tool")" && tools+=("$tool")
+		tool="$(PATH=/usr/sbin:/usr/bin type -P "$tool")" && tools+=("$tool")
 	done
 	# As on a system where /lib and such are links into /usr
 	{
@@ -341,6 +355,7 @@ end_vms()
 {
 	local vm
 
+	trap '' INT TERM
 	[ -z "$building" ] || kill -- "-$building" 2>/dev/null
 	# For the one that has no pid yet
 	touch "$work/stop"
@@ -363,14 +378,14 @@ stamp()
 # What guest() says, of the VM in folder $1
 vm_says()
 {
-	grep -q "^[0-9]* vmtest: .*$2" "$1/out"
+	grep -q "^[0-9]* vmtest: $2" "$1/out"
 }
 
 # In the folder $1, boot the kernel $2: its console and what the guest prints
 # come through pipes, as QEMU truncates files that it writes to
 run_vm()
 {
-	local pid limit="$boot_limit" phase=boot
+	local limit="$boot_limit" phase=boot
 
 	cd "$1" || exit
 	SECONDS=0
@@ -381,10 +396,9 @@ run_vm()
 			--name "vmtest-${1##*/}" --cwd / --append "$append" --run "$2" \
 			--exec "bash $work/guest" </dev/null 2>&3 | stamp >out
 	} 3>&1 9>&- | stdbuf -oL tr -d '\r' >console &
-	pid=$!
 
-	while kill -0 "$pid" 2>/dev/null; do
-		if [ "$phase" = boot ] && vm_says . up 2>/dev/null; then
+	while [ -n "$(jobs -rp)" ]; do
+		if [ "$phase" = boot ] && vm_says . "up " 2>/dev/null; then
 			phase=run
 			limit=$((SECONDS + run_limit))
 		fi
@@ -399,7 +413,7 @@ run_vm()
 		fi
 		sleep 0.5
 	done
-	wait "$pid"
+	wait
 	rm -f pid		# from now on, somebody else's
 	echo "$SECONDS" >seconds
 }
@@ -409,7 +423,9 @@ shell_in_vm()
 	local image
 
 	reason="$work/reason"
-	image="$(find_kernel "$1")" || die "$1: $(cat "$reason")"
+	rm -f "$reason"
+	attended find_kernel "$1" >"$work/image" || die "$1: $(cat "$reason")"
+	image="$(cat "$work/image")"
 	exec "${vng[@]}" "${vng_args[@]}" --qemu "$QEMU" --cpus "$cpus" --memory "$memory" \
 		--append "$append" --run "$image" --cwd "$install/mptcp_mark"
 }
@@ -419,13 +435,13 @@ shell_in_vm()
 # What a kernel prints that it must not; one that the guest's kmemleak found too
 splats='BUG: |BUG at |BUG [^ ]+ \(|WARNING: |Oops: |\[#[0-9]+\]|general protection|'
 splats+='INFO: (task|rcu|possible|trying)|rcu: INFO: |unregister_netdevice: waiting|'
-splats+='Kernel panic|KASAN: |UBSAN: |suspicious RCU|detected stalls|soft lockup|'
+splats+='Kernel panic|KASAN: |UBSAN: |suspicious RCU|detected stalls|soft lockup|hard LOCKUP|'
 splats+='unreferenced object|refcount_t: |list_(add|del) corruption|Unable to handle kernel'
 
 # The first, to the end of its trace
 quote_splat()
 {
-	grep -E -A 60 -m 1 "$splats" "$1/console" | sed '/---\[ end /q'
+	grep -a -E -A 60 -m 1 "$splats" "$1/console" | sed '/---\[ end /q'
 	sed -n 's/^[0-9]* vmtest: kmemleak: //p' "$1/out" | head -n 60
 }
 
@@ -455,17 +471,19 @@ verdict()
 	splat="$(quote_splat "$vm" | head -n 1 | sed 's/^\[[^]]*\] *//')"
 	if [ -s "$vm/reason" ]; then
 		echo "$(cat "$vm/reason")${splat:+; $splat}"
+	elif [ -n "$splat" ]; then
+		echo "$splat"
 	elif vm_says "$vm" 'no MPTCP'; then
 		echo "SKIP no MPTCP in this kernel: CONFIG_MPTCP=y"
 	elif vm_says "$vm" 'no BTF'; then
 		echo "no BTF in this kernel: CONFIG_DEBUG_INFO_BTF=y"
 	elif vm_says "$vm" 'cannot see'; then
-		echo "the guest cannot see $install: give another O="
-	elif [ -n "$splat" ]; then
-		echo "$splat"
-	elif ! vm_says "$vm" up; then
+		echo "the guest cannot see $install: give -i another folder"
+	elif grep -aq "$work/guest: No such file" "$vm/console"; then
+		echo "the guest cannot see $work: give another O="
+	elif ! vm_says "$vm" "up "; then
 		echo "ended before it was up: $(tail -n 1 "$vm/console")"
-	elif ! vm_says "$vm" end; then
+	elif ! vm_says "$vm" "end\$"; then
 		echo "ended before the tests did: $(tail -n 1 "$vm/console")"
 	elif [ -n "$command" ]; then
 		vm_says "$vm" 'exit code 0' ||
@@ -479,6 +497,8 @@ verdict()
 			echo "no test ran"
 		elif [ "$passed" -eq 0 ]; then
 			echo "SKIP $(sed -n 's/.*# SKIP *//p' "$vm/out" | grep -m 1 .)"
+		elif ! vm_says "$vm" 'exit code 0'; then
+			sed -n 's/^[0-9]* vmtest: exit/the tests: exit/p' "$vm/out"
 		fi
 	fi
 }
@@ -555,7 +575,7 @@ report_ended()
 
 run_matrix()
 {
-	local i image
+	local i image pids=()
 
 	ktap_print_header
 	ktap_set_plan "${#kernels[@]}"
@@ -563,7 +583,7 @@ run_matrix()
 		mkdir -p "$work/$i"
 		reason="$work/$i/reason"
 		echo "${kernels[i]}" >"$work/$i/name"
-		if ! find_kernel "${kernels[i]}" >"$work/$i/image"; then
+		if ! attended find_kernel "${kernels[i]}" >"$work/$i/image"; then
 			[ -s "$reason" ] || echo "could not be had: see above" >"$reason"
 			touch "$work/$i/ended"
 			report_ended
@@ -576,10 +596,12 @@ run_matrix()
 		done
 		say "${kernels[i]}: in a VM, for up to $((boot_limit + run_limit)) s"
 		{ run_vm "$work/$i" "$image"; touch "$work/$i/ended"; } &
+		pids[i]=$!
 	done
 	while [ "$reported" -lt "${#kernels[@]}" ]; do
-		wait -n
-		report_ended
+		[ -z "${pids[reported]}" ] || wait "${pids[reported]}"
+		report "$reported"
+		reported=$((reported + 1))
 	done
 	table
 }
@@ -603,7 +625,8 @@ find_tools()
 		command -v "$tool" >/dev/null || missing+=("$tool")
 	done
 	[ "${#missing[@]}" -eq 0 ] || die "no ${missing[*]}: install it, or run 'make setup-vm'"
-	[ -x "$QEMU" ] || die "no QEMU, qemu-system-$(uname -m): install it, or run 'make setup-vm'"
+	tool="$(type -P "$QEMU")" || die "no QEMU, $QEMU: install it, or run 'make setup-vm'"
+	QEMU="$(realpath -s "$tool")"
 	if command -v vng >/dev/null; then
 		vng=(vng)
 	elif [ -x "$cache/virtme-ng/usr/bin/vng" ]; then
@@ -676,6 +699,7 @@ arch=
 reported=0
 no_mptcp=
 building=
+declare -A broken=()
 while getopts "k:bgne:sj:t:i:h" opt; do
 	case "$opt" in
 	k) kernels+=("$OPTARG") ;;
@@ -722,8 +746,8 @@ fi
 # shellcheck disable=SC1091 # the tree's
 . "$install/kselftest/ktap_helpers.sh"
 
-KSRC="$(realpath -m "${KSRC:-$([ -e "$dir/../lib.mk" ] && echo "$dir/../../../.." ||
-	echo "$cache/linux")}")"
+[ -n "$KSRC" ] || KSRC="$(realpath -m "$([ -e "$dir/../lib.mk" ] && echo "$dir/../../../.." ||
+	echo "$cache/linux")")"
 if [ -n "$to_build$neighbours" ] && [ ! -e "$KSRC/tools/testing/selftests/lib.mk" ]; then
 	die "$KSRC is no kernel tree: run 'make setup', or give KSRC="
 fi
@@ -731,9 +755,13 @@ fi
 [ -z "$to_build" ] || build_kernel
 for i in "${!kernels[@]}"; do
 	[ "${kernels[i]}" = all ] || continue
-	look_into_archive
-	mapfile -t -O "${#kernels[@]}" kernels < <(all_releases)
-	unset "kernels[i]"
+	attended all_releases >"$work/releases"
+	if [ -s "$work/releases" ]; then
+		mapfile -t -O "${#kernels[@]}" kernels <"$work/releases"
+		unset "kernels[i]"
+	else
+		broken[all]="no kernels are known: see above"
+	fi
 done
 kernels=("${kernels[@]}")
 # The tests are mostly one thing at a time, and emulation is all work of the host
@@ -750,16 +778,19 @@ if [ -n "$shell" ]; then
 	shell_in_vm "${kernels[0]}"
 fi
 
-[ -z "$slow" ] || pack_tools
+[ -z "$slow" ] || pack_tools || die "cannot be written: $work/tools.tar"
+[ "$#" -gt 0 ] || set -- -c mptcp_mark
 if [ -n "$command" ]; then
 	write_guest bash -c "$command"
 elif [ -n "$neighbours" ]; then
 	write_guest "$dir/scripts/neighbours.sh" . "$neighbours"
-elif [ "$#" -gt 0 ]; then
-	write_guest ./run_kselftest.sh "$@"
 else
-	write_guest ./run_kselftest.sh ${slow:+-o "$run_limit"} -c mptcp_mark
-fi
+	write_guest ./run_kselftest.sh -o "$run_limit" "$@"
+fi || die "cannot be written: $work/guest"
 run_matrix
-[ "$KTAP_CNT_FAIL" -gt 0 ] || [ -z "$no_mptcp" ] || { ktap_print_totals; exit "$KSFT_SKIP"; }
+if [ "$KTAP_CNT_FAIL" -eq 0 ] &&
+   { [ -n "$no_mptcp" ] || [ "$KTAP_CNT_SKIP" -eq "${#kernels[@]}" ]; }; then
+	ktap_print_totals
+	exit "$KSFT_SKIP"
+fi
 ktap_finished

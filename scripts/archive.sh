@@ -58,7 +58,8 @@ open_archive()
 		#clear APT::Update::Post-Invoke;
 		#clear APT::Update::Post-Invoke-Success;
 	CONF
-	private_apt apt-get -q update || die "the Debian archive cannot be read: see above"
+	private_apt apt-get -q -o APT::Update::Error-Mode=any update ||
+		die "the Debian archive cannot be read: see above"
 }
 
 # Download packages into the folder of the state

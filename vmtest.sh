@@ -89,6 +89,14 @@ without_kvm()
 	boot_limit=300
 	run_limit=1800
 	vng_args+=(--disable-kvm --force-9p)
+	# virtme-ng's init gives udev two minutes for all devices, and needs the ports
+	# of virtio alone: their rules, with what loads the driver
+	mkdir -p "$work/rules.d"
+	cat >"$work/rules.d/50-ports.rules" <<-'RULES'
+		SUBSYSTEM=="virtio", ENV{MODALIAS}=="?*", RUN{builtin}+="kmod load"
+		SUBSYSTEM=="virtio-ports", ATTR{name}=="?*", SYMLINK+="virtio-ports/$attr{name}"
+	RULES
+	vng_args+=("--rodir=/usr/lib/udev/rules.d=$work/rules.d")
 	# Without it, a guest waits for its random numbers: a minute, a debug kernel five
 	[ "$(uname -m)" != x86_64 ] || vng_args+=("--qemu-opts=-cpu qemu64,+rdrand,+rdseed")
 	append+=" rcupdate.rcu_cpu_stall_timeout=300 watchdog_thresh=60"

@@ -19,7 +19,8 @@ bench_build: harness
 	$(Q)ln -sfn $(CURDIR)/benchs $(BENCH_BPF)
 	$(Q)$(RM) -r $(BENCH_BPF)/bench_progs
 	$(Q)$(call link,$(wildcard $(BENCH_BPF)/progs/*.h) $(BENCH_PROGS),$(BENCH_BPF)/bench_progs)
-	$(Q)$(RM) $(BUILD)/bpf/bench_*.o
+	$(Q)$(RM) $(BUILD)/bpf/bench_*.o $(BUILD)/bpf/mptcp_mark_bench*.bpf.o \
+		$(BUILD)/bpf/mptcp_subflow.bpf.o
 	+$(Q)$(MAKE) -C $(BENCH_BPF) OUTPUT=$(BUILD)/bpf $(BPF_TOOLCHAIN) $(BPF_PATHS) $(NOT_OURS) \
 		TRUNNER_BPF_PROGS_DIR=bench_progs $(BENCH_OBJS) $(BENCH_BPF_OBJS)
 	$(Q)$(CC) $(BENCH_OBJS) $(shell find $(BUILD)/bpf/tools -name libbpf.a) -lelf -lz -lpthread \

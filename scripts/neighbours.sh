@@ -18,6 +18,7 @@ die()
 ours="$(realpath "$1")"
 theirs="$(realpath "$2")"
 pins=/sys/fs/bpf/neighbours
+maps=/sys/fs/bpf/neighbours_maps
 root="$(awk '$3 == "cgroup2" { print $2; exit }' /proc/self/mounts)"
 logs="$(mktemp -d)"
 trap 'rm -rf "$logs"' EXIT
@@ -27,7 +28,7 @@ attach()
 {
 	[ -n "$root" ] || return
 	mountpoint -q /sys/fs/bpf || mount -t bpf none /sys/fs/bpf || return
-	bpftool prog loadall "$ours/mptcp_mark/mptcp_mark.bpf.o" "$pins" pinmaps "$pins.maps" &&
+	bpftool prog loadall "$ours/mptcp_mark/mptcp_mark.bpf.o" "$pins" pinmaps "$maps" &&
 		bpftool cgroup attach "$root" sock_ops pinned "$pins/mptcp_mark" multi &&
 		bpftool cgroup attach "$root" getsockopt pinned "$pins/mptcp_mark_table" multi
 }
@@ -36,13 +37,13 @@ detach()
 {
 	bpftool cgroup detach "$root" sock_ops pinned "$pins/mptcp_mark"
 	bpftool cgroup detach "$root" getsockopt pinned "$pins/mptcp_mark_table"
-	rm -r "$pins" "$pins.maps"
+	rm -r "$pins" "$maps"
 }
 
 # How many subflows our program marked
 marked()
 {
-	bpftool map dump pinned "$pins.maps/_data_mark_cnt" |
+	bpftool map dump pinned "$maps/_data_mark_cnt" |
 		sed -nE 's/.*"marked": ([0-9]+).*/\1/p'
 }
 

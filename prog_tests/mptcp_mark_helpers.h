@@ -441,6 +441,20 @@ static inline void mark_leave(struct mark_place *place)
 		ASSERT_OK(join_cgroup(MARK_CGROUP), "return to cgroup");
 }
 
+/* A socket of a namespace, made in a cgroup */
+static inline int mark_fd(const char *netns, const char *cgroup, int domain, int type, int proto)
+{
+	struct mark_place place;
+	int fd;
+
+	if (mark_enter(netns, cgroup, &place))
+		return -1;
+	fd = socket(domain, type, proto);
+	mark_leave(&place);
+	ASSERT_OK_FD(fd, "socket");
+	return fd;
+}
+
 /* Listen at the server, from a cgroup or, where that is NULL, unmarked */
 static inline int mark_listen_proto(struct mark_env *env, const char *addr, const char *cgroup,
 				    int proto)
@@ -643,24 +657,31 @@ static inline void mark_unsee(struct mark_seen *seen)
 	free(seen->nft);
 }
 
+/* Without the device that a socket is bound to: 10.0.2.1%eth2:80 */
+static inline char *mark_ss(const char *netns)
+{
+	char *ss = mark_output(netns, "ss -tenHO state established"), *dev;
+
+	if (!ASSERT_OK_PTR(ss, "ss"))
+		return NULL;
+	while ((dev = strchr(ss, '%')))
+		memmove(dev, strchrnul(dev, ':'), strlen(strchrnul(dev, ':')) + 1);
+	return ss;
+}
+
 static inline int mark_see(struct mark_env *env, bool server, struct mark_seen *seen)
 {
 	const char *netns = server ? env->server : env->client;
-	char *dev;
 
 	*seen = (struct mark_seen){
-		.ss = mark_output(netns, "ss -tenHO state established"),
+		.ss = mark_ss(netns),
 		.nft = mark_output(netns, "nft -n list table inet flows"),
 		.server = server,
 	};
-	if (!ASSERT_OK_PTR(seen->ss, "ss") || !ASSERT_OK_PTR(seen->nft, "nft")) {
-		mark_unsee(seen);
-		return -1;
-	}
-	/* Without the device that a socket is bound to: 10.0.2.1%eth2:80 */
-	while ((dev = strchr(seen->ss, '%')))
-		memmove(dev, strchrnul(dev, ':'), strlen(strchrnul(dev, ':')) + 1);
-	return 0;
+	if (seen->ss && ASSERT_OK_PTR(seen->nft, "nft"))
+		return 0;
+	mark_unsee(seen);
+	return -1;
 }
 
 /* Address and port of an entry are those of MPTCP_FULL_INFO */

@@ -129,18 +129,9 @@ static int genl_talk(int fd, struct genl_msg *msg)
 	return msg->nl.nlmsg_type == NLMSG_ERROR ? err->error : 0;
 }
 
-/* To the path manager of the client */
-static int genl_open(struct mark_env *env)
+static int genl_open(const char *netns)
 {
-	struct mark_place place;
-	int fd;
-
-	if (mark_enter(env->client, MARK_CGROUP, &place))
-		return -1;
-	fd = socket(AF_NETLINK, SOCK_RAW, NETLINK_GENERIC);
-	mark_leave(&place);
-	ASSERT_OK_FD(fd, "netlink socket");
-	return fd;
+	return mark_fd(netns, MARK_CGROUP, AF_NETLINK, SOCK_RAW, NETLINK_GENERIC);
 }
 
 static int mptcp_pm_family(int fd)
@@ -160,14 +151,19 @@ static int mptcp_pm_family(int fd)
 	return *(__u16 *)((void *)nla + NLA_HDRLEN);
 }
 
+static struct genl_msg mptcp_pm_request(int fd, int cmd)
+{
+	return (struct genl_msg){
+		.nl = { .nlmsg_len = NLMSG_LENGTH(GENL_HDRLEN), .nlmsg_type = mptcp_pm_family(fd),
+			.nlmsg_flags = NLM_F_REQUEST | NLM_F_ACK },
+		.genl = { .cmd = cmd, .version = 1 },
+	};
+}
+
 static void create_subflow(struct mark_env *env, int fd, int link)
 {
 	int port = ntohs(get_socket_local_port(env->listen_fd));
-	struct genl_msg msg = {
-		.nl = { .nlmsg_len = NLMSG_LENGTH(GENL_HDRLEN), .nlmsg_type = mptcp_pm_family(fd),
-			.nlmsg_flags = NLM_F_REQUEST | NLM_F_ACK },
-		.genl = { .cmd = MPTCP_PM_CMD_SUBFLOW_CREATE, .version = 1 },
-	};
+	struct genl_msg msg = mptcp_pm_request(fd, MPTCP_PM_CMD_SUBFLOW_CREATE);
 	struct mark_table table;
 	char addr[32];
 
@@ -190,7 +186,7 @@ static void test_userspace(struct mark_env *env)
 	    mark_connect(env, "10.0.1.2", &env->conn) ||
 	    mark_wait_subflows(env->conn.client_fd, 1))
 		return;
-	fd = genl_open(env);
+	fd = genl_open(env->client);
 	if (fd < 0)
 		return;
 	for (link = 2; link <= 3; link++)
@@ -204,16 +200,12 @@ static void test_userspace(struct mark_env *env)
 /* Over netlink: few versions of ip have the flag */
 static int add_laminar(struct mark_env *env, const char *addr, int id)
 {
-	struct genl_msg msg = {
-		.nl = { .nlmsg_len = NLMSG_LENGTH(GENL_HDRLEN),
-			.nlmsg_flags = NLM_F_REQUEST | NLM_F_ACK },
-		.genl = { .cmd = MPTCP_PM_CMD_ADD_ADDR, .version = 1 },
-	};
-	int fd = genl_open(env), err;
+	int fd = genl_open(env->client), err;
+	struct genl_msg msg;
 
 	if (fd < 0)
 		return -1;
-	msg.nl.nlmsg_type = mptcp_pm_family(fd);
+	msg = mptcp_pm_request(fd, MPTCP_PM_CMD_ADD_ADDR);
 	attr_addr(&msg, MPTCP_PM_ATTR_ADDR, addr, id, 0, MPTCP_PM_ADDR_FLAG_LAMINAR);
 	err = genl_talk(fd, &msg);
 	close(fd);

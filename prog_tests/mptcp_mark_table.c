@@ -6,26 +6,13 @@
 #define HDR	sizeof(struct mptcp_mark_table)
 #define ENTRY	sizeof(struct mptcp_mark_entry)
 
-/* A socket of the client, in a cgroup or in none of ours */
-static int client_fd(struct mark_env *env, int type, int proto, const char *cgroup)
-{
-	struct mark_place place;
-	int fd;
-
-	if (mark_enter(env->client, cgroup, &place))
-		return -1;
-	fd = socket(AF_INET, type, proto);
-	mark_leave(&place);
-	ASSERT_OK_FD(fd, "socket");
-	return fd;
-}
-
 static void test_empty(struct mark_env *env)
 {
 	struct sockaddr_in any = { .sin_family = AF_INET };
 	struct mark_table table;
 
-	env->conn.client_fd = client_fd(env, SOCK_STREAM, IPPROTO_MPTCP, MARK_CGROUP);
+	env->conn.client_fd = mark_fd(env->client, MARK_CGROUP, AF_INET, SOCK_STREAM,
+				      IPPROTO_MPTCP);
 	if (env->conn.client_fd < 0)
 		return;
 	ASSERT_EQ(mark_get_table(env->conn.client_fd, &table), 0, "before the first subflow");
@@ -144,7 +131,8 @@ static void test_not_ours(struct mark_env *env)
 
 	for (i = 0; i < ARRAY_SIZE(cases); i++) {
 		for (j = 0; j < 2; j++) {
-			fd = client_fd(env, cases[i].type, cases[i].proto, cgroup[j]);
+			fd = mark_fd(env->client, cgroup[j], AF_INET, cases[i].type,
+				     cases[i].proto);
 			if (fd < 0)
 				return;
 			len[j] = sizeof(answer[j]);

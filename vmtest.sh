@@ -471,6 +471,13 @@ count_results()
 		}' "$1/out"
 }
 
+# Where what ran in the VM in folder $1, $2, did not end well
+bad_exit()
+{
+	vm_says "$1" 'exit code 0' ||
+		sed -n "s/^[0-9]* vmtest: exit/the $2: exit/p" "$1/out"
+}
+
 # Why a kernel failed, if it did; "SKIP why" where there was nothing to fail
 verdict()
 {
@@ -494,8 +501,7 @@ verdict()
 	elif ! vm_says "$vm" "end\$"; then
 		echo "ended before the tests did: $(tail -n 1 "$vm/console")"
 	elif [ -n "$command" ]; then
-		vm_says "$vm" 'exit code 0' ||
-			sed -n 's/^[0-9]* vmtest: exit/the command: exit/p' "$vm/out"
+		bad_exit "$vm" command
 	else
 		read -r passed failed skipped < <(awk '{ p += $2; f += $3; s += $4 }
 						  END { print p + 0, f + 0, s + 0 }' "$vm/results")
@@ -505,8 +511,8 @@ verdict()
 			echo "no test ran"
 		elif [ "$passed" -eq 0 ]; then
 			echo "SKIP $(sed -n 's/.*# SKIP *//p' "$vm/out" | grep -m 1 .)"
-		elif ! vm_says "$vm" 'exit code 0'; then
-			sed -n 's/^[0-9]* vmtest: exit/the tests: exit/p' "$vm/out"
+		else
+			bad_exit "$vm" tests
 		fi
 	fi
 }
@@ -575,7 +581,8 @@ table()
 # Those that are through, in the order of the command line
 report_ended()
 {
-	while [ "$reported" -lt "${#kernels[@]}" ] && [ -e "$work/$reported/ended" ]; do
+	while [ "$reported" -lt "${#pids[@]}" ] &&
+	      ! grep -qx "${pids[reported]}" <<<"$(jobs -rp)"; do
 		report "$reported"
 		reported=$((reported + 1))
 	done
@@ -593,7 +600,7 @@ run_matrix()
 		echo "${kernels[i]}" >"$work/$i/name"
 		if ! attended find_kernel "${kernels[i]}" >"$work/$i/image"; then
 			[ -s "$reason" ] || echo "could not be had: see above" >"$reason"
-			touch "$work/$i/ended"
+			pids[i]=none
 			report_ended
 			continue
 		fi
@@ -603,13 +610,12 @@ run_matrix()
 			report_ended
 		done
 		say "${kernels[i]}: in a VM, for up to $((boot_limit + run_limit)) s"
-		{ run_vm "$work/$i" "$image"; touch "$work/$i/ended"; } &
+		run_vm "$work/$i" "$image" &
 		pids[i]=$!
 	done
 	while [ "$reported" -lt "${#kernels[@]}" ]; do
-		[ -z "${pids[reported]}" ] || wait "${pids[reported]}"
-		report "$reported"
-		reported=$((reported + 1))
+		wait -n
+		report_ended
 	done
 	table
 }

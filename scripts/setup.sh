@@ -36,8 +36,8 @@ packages_debian=(
 )
 
 packages_vm=(
-	bc bison busybox-static dwarves file flex iputils-ping kmod python3-argcomplete
-	python3-pkg-resources python3-requests qemu-system-x86 udev
+	bc bison busybox-static dwarves file flex iptables iputils-ping kmod
+	python3-argcomplete python3-pkg-resources python3-requests qemu-system-x86 udev
 )
 
 other_distribution()

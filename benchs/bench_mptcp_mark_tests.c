@@ -2,7 +2,7 @@
 /* The tests themselves: built from clean and run, ours and the tree's own for MPTCP. */
 #include "bench_mptcp_mark.h"
 
-#define TESTS_ROUNDS	3	/* each takes most of a minute: more by MPTCP_MARK_TESTS_ROUNDS */
+#define TESTS_ROUNDS	10	/* each takes most of a minute: others by MPTCP_MARK_TESTS_ROUNDS */
 
 enum side { SIDE_OURS, SIDE_TREE };
 

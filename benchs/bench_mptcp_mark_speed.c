@@ -5,7 +5,8 @@
 
 #define CONNS		(TREE_RIGHT - WARM_UP - 1)	/* and one to look at */
 #define RATE_ROUNDS	(10 * ROUNDS)
-#define BULK_ROUNDS	(3 * ROUNDS)
+#define BULK_ROUNDS	(6 * ROUNDS)
+#define TABLE_ROUNDS	(10 * ROUNDS)
 #define BULK_SIZE	(256UL << 20)
 #define CHUNK		(256UL << 10)
 #define READS		20000
@@ -299,7 +300,7 @@ void bench_table(void)
 	if (nets_open(&net, 1) || prog_load(&p, OURS) || prog_attach(&p))
 		return;
 	run_on_cpu(0);
-	for (round = 0; round < 2 * ROUNDS; round++) {
+	for (round = 0; round < TABLE_ROUNDS; round++) {
 		/* Others each time: where they lie in memory makes 3 % */
 		if (net_connect_all(&net, &c) || net_check(OURS, 1)) {
 			fail("table: %s", strerror(errno));
@@ -325,7 +326,7 @@ void bench_table(void)
 		figure_add(&info_hooked, hooked_ns / info_ns);
 		figure_add(&absolute, table_ns);
 		figure_add(&info, info_ns);
-		progress("table", round + 1, 2 * ROUNDS);
+		progress("table", round + 1, TABLE_ROUNDS);
 	}
 	figure_report(&ratio);
 	figure_report(&info_hooked);

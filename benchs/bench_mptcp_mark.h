@@ -115,7 +115,7 @@ long memory_kb(const char *key);
 
 enum aim { INFO, AT_MOST, AT_LEAST };
 
-/* Of each round a value: what is reported is their median and quartiles */
+/* Of each round a value: reported are their median, and what nine in ten lie between */
 struct figure {
 	const char *name;
 	const char *unit;	/* "": a ratio */

@@ -28,7 +28,7 @@ BPF_OBJS += mptcp_mark_mptcpify.bpf.o
 
 TEST_PROGS := mptcp_mark_progs.sh
 TEST_PROGS += mptcp_mark.sh
-TEST_GEN_PROGS_EXTENDED := test_progs
+TEST_GEN_PROGS_EXTENDED := test_progs bpftool
 TEST_GEN_FILES := $(BPF_OBJS)
 
 ifneq ($(OBJ_PATH),)
@@ -37,7 +37,7 @@ TEST_INCLUDES := $(addprefix $(SELFTESTS)/net/,lib.sh mptcp/mptcp_lib.sh) \
 endif
 
 override define CLEAN
-	$(RM) -r $(BUILD) $(addprefix $(OUTPUT)/,test_progs $(BPF_OBJS)) \
+	$(RM) -r $(BUILD) $(addprefix $(OUTPUT)/,test_progs bpftool $(BPF_OBJS)) \
 		$(if $(building_out_of_srctree),$(addprefix $(OUTPUT)/,$(TEST_PROGS)))
 endef
 
@@ -99,3 +99,15 @@ harness: tree
 
 $(addprefix $(OUTPUT)/,test_progs $(BPF_OBJS)): $(OUTPUT)/%: harness
 	$(Q)cp -u $(BUILD)/bpf/$* $@
+
+# Beside what they run, where that is not here: they find the rest from there
+ifneq ($(OUTPUT),$(CURDIR))
+all: $(addprefix $(OUTPUT)/,$(TEST_PROGS))
+
+$(addprefix $(OUTPUT)/,$(TEST_PROGS)): $(OUTPUT)/%: % harness
+	$(Q)cp -u $< $@
+endif
+
+# For mptcp_mark.sh: that of the system may be too old
+$(OUTPUT)/bpftool: harness
+	$(Q)cp -u $(BUILD)/bpf/tools/sbin/bpftool $@

@@ -44,8 +44,8 @@ state=/run/mptcp_mark
 ns_client=ns_client
 ns_server=ns_server
 
-# The tree's own, where it was built: it is never too old
-tool="$dir/build/bpf/tools/sbin/bpftool"
+# The tree's own, built with the programs: it is never too old
+tool="$dir/bpftool"
 [ -x "$tool" ] || tool=bpftool
 BPFTOOL="${BPFTOOL:-$tool}"
 with_cgroups=0
@@ -333,7 +333,8 @@ set_up_mptcpify()
 
 	if [ -e "$state/cgroup" ] &&
 	   "$BPFTOOL" prog loadall "$dir/mptcp_mark_mptcpify.bpf.o" "$state/bpf/mptcpify" \
-		pinmaps "$state/bpf/mptcpify_map" autoattach >"$state/bpftool.log" 2>&1; then
+		pinmaps "$state/bpf/mptcpify_map" autoattach >"$state/mptcpify.log" 2>&1 &&
+	   ! grep -q "falling back" "$state/mptcpify.log"; then	# loaded, not attached
 		ids="$(stat -c %i "$state/cgroup/client/." "$state/cgroup/server/.")"
 		# shellcheck disable=SC2046,SC2086 # a number, a byte a word
 		bpftool_quiet map update pinned "$state/bpf/mptcpify_map/_data_cgroups" \

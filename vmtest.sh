@@ -331,7 +331,7 @@ pack_tools()
 {
 	local tools=() tool
 
-	for tool in awk basename bash bpftool cat cmp cp curl cut date dd dirname env find \
+	for tool in awk basename bash cat cmp cp curl cut date dd dirname env find \
 		    grep head id ip kill ls mkdir mktemp mount nft od perl pgrep python3 \
 		    readlink rm rmdir sed seq sh sleep sort ss stat stdbuf sysctl tail \
 		    tc tcpdump timeout tr umount uname wc xargs; do

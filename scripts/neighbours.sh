@@ -17,6 +17,7 @@ die()
 # $1: the install tree of our tests, $2: that of upstream's
 ours="$(realpath "$1")"
 theirs="$(realpath "$2")"
+PATH="$ours/mptcp_mark:$PATH"	# for its bpftool
 pins=/sys/fs/bpf/neighbours
 maps=/sys/fs/bpf/neighbours_maps
 root="$(awk '$3 == "cgroup2" { print $2; exit }' /proc/self/mounts)"

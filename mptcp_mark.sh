@@ -125,9 +125,14 @@ in_client()
 	ip netns exec "$ns_client" "$@"
 }
 
+has_netem()
+{
+	tc -n "$ns_server" qdisc replace dev lo root netem 2>/dev/null
+}
+
 check_netem()
 {
-	[ -z "$delay" ] || tc -n "$ns_server" qdisc add dev lo root netem 2>/dev/null ||
+	[ -z "$delay" ] || has_netem ||
 		missing "this kernel has no netem, what -d takes: use one with CONFIG_NET_SCH_NETEM"
 }
 
@@ -706,6 +711,23 @@ subtest()
 	fi
 }
 
+# $1: name of the subtest, $2: what prints why it is impossible, and succeeds if it
+# is; the rest: what must succeed
+subtest_unless()
+{
+	local name="$1" lacks="$2" why
+	shift 2
+
+	if ! why="$("$lacks")"; then
+		subtest "$name" "$@"
+		return
+	fi
+	mptcp_lib_print_title "$name"
+	mptcp_lib_pr_skip "$why"
+	# mptcp_lib_result_skip(), which has no place for the reason
+	__mptcp_lib_result_add ok "$name # SKIP $why"
+}
+
 # $1: what it is, $2: value, $3: value expected
 expect()
 {
@@ -833,6 +855,11 @@ test_stats()
 		expect "subflows counted as failed" "$(get_counter failed)" 0
 }
 
+tracing_lacks()
+{
+	! mount_tracing 2>/dev/null && echo "this kernel has no tracefs"
+}
+
 # The trace buffer is the machine's, and keeps what was: a base that is not in it
 test_trace()
 {
@@ -849,6 +876,71 @@ test_trace()
 			"$(grep -c "Mark <$((base + mark))> : return code <0>" \
 			   "$state/tracing/trace")" 1 || return
 	done
+}
+
+mptcpify_lacks()
+{
+	local file="$state/tracing/available_filter_functions" why
+
+	if ! "$BPFTOOL" prog help 2>&1 | grep -q autoattach; then
+		echo "this bpftool has no autoattach: use 7.2 or newer"
+	elif ! why="$(head -n 1 "$file" 2>&1 >/dev/null)" || [ -n "$why" ]; then
+		echo "functions cannot be traced here: ${why##*: }"
+	else
+		! grep -qx update_socket_protocol "$file" &&
+			echo "this kernel traces no update_socket_protocol()"
+	fi
+}
+
+# As all downloads, where that works: by BPF alone
+test_mptcpify()
+{
+	if [ ! -e "$state/bpf/mptcpify" ]; then
+		mptcp_lib_pr_fail "not attached: $(tail -n 1 "$state/mptcpify.log")"
+		return 1
+	fi
+	test_download 10.0.1.2 && test_subflows "$state/out" 1
+}
+
+netem_lacks()
+{
+	if ! type -P tc >/dev/null; then
+		echo "no tc: install it"
+	else
+		! has_netem && echo "this kernel has no netem"
+	fi
+}
+
+# On the server's links, which the data takes
+set_netem()
+{
+	local i
+
+	for ((i = 1; i <= links; i++)); do
+		tc -n "$ns_server" qdisc replace dev "eth$i" root netem "$@" || return
+	done
+}
+
+# No SYN is lost: a connection that takes too many is plain TCP
+see_subflows_then_loss()
+{
+	see_subflows "$1" 3 && set_netem delay 10ms loss 5%
+}
+
+test_netem()
+{
+	local dropped rc=0
+
+	start_afresh && set_netem delay 10ms || return
+	held_download "http://10.0.1.2:$port/file" "$state/out" \
+		see_subflows_then_loss "$state/out.subflows"
+	mptcp_lib_check_transfer "$state/www/file" "$state/out" "the download" || rc=1
+	test_subflows "$state/out" 1 || rc=1
+	test_syns || rc=1
+	dropped="$(tc -s -n "$ns_server" qdisc show |
+		   sed -n 's/.*(dropped \([0-9]*\),.*/\1/p' | awk '{ n += $1 } END { print n }')"
+	expect "packets were lost" "$((dropped > 0))" 1 || rc=1
+	return "$rc"
 }
 
 no_prog_left()
@@ -915,13 +1007,9 @@ do_test()
 	subtest "marks follow a base set at run time" test_base
 	marked=$((5 * 3))
 	subtest "the program counts what it marked" test_stats "$marked"
-	if mount_tracing 2>/dev/null; then
-		subtest "each marking is traced" test_trace
-	else
-		mptcp_lib_print_title "each marking is traced"
-		mptcp_lib_pr_skip "no tracefs"
-		mptcp_lib_result_skip "each marking is traced"
-	fi
+	subtest_unless "each marking is traced" tracing_lacks test_trace
+	subtest_unless "an unmodified program, made MPTCP by BPF" mptcpify_lacks test_mptcpify
+	subtest_unless "delay and loss: intact, marked 1, 2, 3" netem_lacks test_netem
 	subtest "everything is gone afterwards" test_gone
 
 	mptcp_lib_result_print_all_tap

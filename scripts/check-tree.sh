@@ -197,7 +197,7 @@ clean_in_tree()
 run_one_in_tree()
 {
 	kselftest TEST_PROGS=mptcp_mark.sh TEST_GEN_PROGS="" run_tests >"$scratch/run" 2>&1
-	all_passed "$scratch/run" mptcp_mark.sh 14 && ! grep -q mptcp_mark_progs.sh "$scratch/run"
+	all_passed "$scratch/run" mptcp_mark.sh 16 && ! grep -q mptcp_mark_progs.sh "$scratch/run"
 }
 
 clang()
@@ -302,7 +302,7 @@ run_installed_one()
 	diff "$scratch/run" <(printf 'mptcp_mark:%s\n' mptcp_mark_progs.sh mptcp_mark.sh) || return
 	in_root "cd /kselftest && ./run_kselftest.sh -t mptcp_mark:mptcp_mark.sh" \
 		>"$scratch/run" 2>&1
-	all_passed "$scratch/run" mptcp_mark.sh 14 && grep -q '^1..1' "$scratch/run"
+	all_passed "$scratch/run" mptcp_mark.sh 16 && grep -q '^1..1' "$scratch/run"
 }
 
 # ---- As a drop-in of selftests/bpf

@@ -59,10 +59,10 @@ cpus=2
 memory=2G
 boot_limit=60
 run_limit=600
-test_limit=600
+test_limit=120
 vng_args=()
 # Of mitigations, the kernel warns: not what is to be found here
-append="loglevel=6 mitigations=off"
+append="loglevel=6 mitigations=off kmemleak=on"
 
 # That there is a /dev/kvm does not mean that it works, nor that it is no emulation
 # itself: let it count to 100,000,000, in less than a second where it is none
@@ -88,6 +88,7 @@ without_kvm()
 	slow=yes
 	boot_limit=300
 	run_limit=1800
+	test_limit=600
 	vng_args+=(--disable-kvm --force-9p)
 	# virtme-ng's init gives udev two minutes for all devices, and needs the ports
 	# of virtio alone: their rules, with what loads the driver
@@ -137,13 +138,21 @@ all_releases()
 	archive_packages image '[0-9].*' | sed -E 's/^linux-image-([0-9]+\.[0-9]+).*/\1/' | uniq
 }
 
-# $1: release; prints the folder that its newest kernel is unpacked in
+# $1: release; prints the folder that its newest kernel is unpacked in. In a shell
+# of its own, which ends as it does
 fetch_release()
 {
-	local found package packages deb part why log="$work/unpack.log"
+	local found package packages deb why log="$work/unpack.log"
+
+	# What ends it is why there is none
+	die()
+	{
+		echo "$*" >"$reason"
+		exit 1
+	}
 
 	# One at a time: the cache is that of other runs, too
-	mkdir -p "$cache/kernels" || return
+	mkdir -p "$cache/kernels" || die "$cache/kernels cannot be written"
 	exec 8<"$cache/kernels"
 	flock 8
 	found="$(find "$cache/kernels" -maxdepth 1 -name "$1[.+-]*" ! -name '*.part' 2>/dev/null |
@@ -155,16 +164,14 @@ fetch_release()
 
 	look_into_archive
 	package="$(archive_packages image "${1//./[.]}[.+-].*" | tail -n 1)"
-	if [ -z "$package" ]; then
-		echo "the archive has no kernel $1, but $(all_releases | xargs)" >"$reason"
-		return 1
-	fi
+	[ -n "$package" ] || die "the archive has no kernel $1, but $(all_releases | xargs)"
 	found="${package#linux-image-}"
 	part="$cache/kernels/$found.part"
 	found="${found%"-$arch"}"
 	packages="$(archive_packages 'image|binary|modules' "${found//+/[+]}")"
 
 	say "fetching $found"
+	trap 'rm -rf "$part"' EXIT
 	rm -rf "$part" "$apt_state"/*.deb
 	mkdir -p "$part"
 	# shellcheck disable=SC2086 # a package a word
@@ -175,14 +182,12 @@ fetch_release()
 			rm "$deb"
 			continue
 		fi
-		rm -rf "$part"
 		why="$(grep -v Exiting "$log" | tail -n 1)"
-		echo "could not be unpacked in $cache: ${why##*: }" >"$reason"
-		return 1
+		die "could not be unpacked in $cache: ${why##*: }"
 	done
 	# Where virtme-ng looks for modules
 	[ -e "$part/lib" ] || ln -s usr/lib "$part/lib"
-	mv "$part" "${part%.part}"
+	mv "$part" "${part%.part}" || die "$cache/kernels cannot be written"
 	[ -z "${SUDO_UID:-}" ] || chown -R "$SUDO_UID:${SUDO_GID:-}" "$cache"
 	echo "${part%.part}"
 }
@@ -235,8 +240,8 @@ attended()
 	return "$rc"
 }
 
-# What makes a debug kernel one, of kernel/configs/debug.config
-debug_options=(KASAN DEBUG_KMEMLEAK PROVE_LOCKING PROVE_RCU DEBUG_ATOMIC_SLEEP LIST_HARDENED)
+# What makes a debug kernel one: kernel/configs/debug.config has most of it
+debug_options=(KASAN DEBUG_KMEMLEAK PROVE_LOCKING PROVE_RCU DEBUG_ATOMIC_SLEEP DEBUG_LIST)
 
 # virtme-ng's own configuration is minimal: ours comes on top of it, and what it
 # has and we do not need goes
@@ -246,7 +251,9 @@ configure_kernel()
 
 	[ -z "$debug" ] || fragments+=(-f "$KSRC/kernel/configs/debug.config")
 	cd "$KSRC" && "${vng[@]}" --kconfig "${fragments[@]}" "O=$1" &&
-		cat "$dir/scripts/vm.config" >>"$1/.config" && make "O=$1" olddefconfig
+		cat "$dir/scripts/vm.config" >>"$1/.config" || return
+	[ -z "$debug" ] || printf 'CONFIG_%s=y\n' "${debug_options[@]}" >>"$1/.config"
+	make "O=$1" olddefconfig
 }
 
 make_kernel()
@@ -281,20 +288,18 @@ build_kernel()
 
 # ---- VMs
 
-# Runs in the guest; what it says of itself is for us
-guest()
+# In the guest: what it says of itself is for us
+run_in_guest()
 {
-	exec 2>&1
-	echo "vmtest: up $(uname -r)"
 	if [ ! -e /proc/sys/net/mptcp/enabled ]; then
 		echo "vmtest: no MPTCP in this kernel: CONFIG_MPTCP=y"
-		exit
+		return
 	elif [ ! -e /sys/kernel/btf/vmlinux ]; then
 		echo "vmtest: no BTF in this kernel: CONFIG_DEBUG_INFO_BTF=y"
-		exit
+		return
 	elif ! cd "$install"; then
 		echo "vmtest: cannot see $install"
-		exit
+		return
 	fi
 	if [ -n "$slow" ]; then
 		local folder
@@ -305,22 +310,30 @@ guest()
 				mount -t overlay -o "lowerdir=/run/vmtest/$folder:/$folder" \
 					tools "/$folder"
 			done
-		cp -r . /run/vmtest/install && cd /run/vmtest/install || exit
+		cp -r . /run/vmtest/install && cd /run/vmtest/install || return
 		export KSFT_MACHINE_SLOW=yes
-		# Of older trees, it has none
-		./mptcp_mark/test_progs --help 2>&1 | grep -q watchdog-timeout &&
-			export KSELFTEST_MPTCP_MARK_PROGS_SH_ARGS="--watchdog-timeout=$test_limit"
 	fi
+	# Of older trees, it has none
+	./mptcp_mark/test_progs --help 2>&1 | grep -q watchdog-timeout &&
+		export KSELFTEST_MPTCP_MARK_PROGS_SH_ARGS="--watchdog-timeout=$test_limit"
 	"$@"
 	printf '\nvmtest: exit code %s\n' "$?"
 	# The first scan finds what is not used now, the second what still is not
 	if [ -w /sys/kernel/debug/kmemleak ]; then
-		echo scan >/sys/kernel/debug/kmemleak
-		sleep 6
-		echo scan >/sys/kernel/debug/kmemleak
+		{
+			echo scan && sleep 6 && echo scan
+		} >/sys/kernel/debug/kmemleak ||
+			echo "vmtest: kmemleak: kmemleak does not scan: it gave up"
 		sed 's/^/vmtest: kmemleak: /' /sys/kernel/debug/kmemleak
 	fi
 	echo "vmtest: end"
+}
+
+guest()
+{
+	exec 2>&1
+	echo "vmtest: up $(uname -r)"
+	run_in_guest "$@"
 	# virtme-ng's init asks the root file system for one, which may have none
 	command -v poweroff >/dev/null || busybox poweroff -f
 }
@@ -444,7 +457,8 @@ shell_in_vm()
 splats='BUG: |BUG at |BUG [^ ]+ \(|WARNING: |Oops: |\[#[0-9]+\]|general protection|'
 splats+='INFO: (task|rcu|possible|trying)|rcu: INFO: |unregister_netdevice: waiting|'
 splats+='Kernel panic|KASAN: |UBSAN: |suspicious RCU|detected stalls|soft lockup|hard LOCKUP|'
-splats+='unreferenced object|refcount_t: |list_(add|del) corruption|Unable to handle kernel'
+splats+='unreferenced object|refcount_t: |list_(add|del) corruption|Unable to handle kernel|'
+splats+='page allocation failure|nobody cared|Call [Tt]race:'
 
 # The first, to the end of its trace
 quote_splat()
@@ -474,8 +488,11 @@ count_results()
 # Where what ran in the VM in folder $1, $2, did not end well
 bad_exit()
 {
-	vm_says "$1" 'exit code 0' ||
-		sed -n "s/^[0-9]* vmtest: exit/the $2: exit/p" "$1/out"
+	local code
+
+	vm_says "$1" 'exit code 0' && return
+	code="$(sed -n 's/^[0-9]* vmtest: exit code //p' "$1/out")"
+	echo "the $2: exit code ${code:-unknown}"
 }
 
 # Why a kernel failed, if it did; "SKIP why" where there was nothing to fail
@@ -568,7 +585,9 @@ table()
 		row "$name" "in all, with the boot" "" "" "" "$(cat "$vm/seconds" 2>/dev/null)"
 		[ -z "$(cat "$vm/why")" ] || echo "#   $(cat "$vm/why")"
 		[ ! -s "$vm/results" ] ||
-			sed -nE 's/^[0-9]+ # ok [0-9]+ (- )?(.*) # SKIP */\2: /p' "$vm/out" |
+			sed -nE -e 's/ time=[0-9]+ms$//' \
+				-e 's/^[0-9]+ # 1\.\.0 # SKIP */a whole test: /p' \
+				-e 's/^[0-9]+ # ok [0-9]+ (- )?(.*) # SKIP */\2: /p' "$vm/out" |
 			awk -F': ' '{ n[$NF]++; if (n[$NF] == 1) first[$NF] = $0 }
 				    END { for (why in n) print "#   skipped: " first[why] \
 					  (n[why] > 1 ? ", and " n[why] - 1 " more" : "") }'
@@ -624,7 +643,7 @@ run_matrix()
 write_guest()
 {
 	{
-		declare -f guest
+		declare -f run_in_guest guest
 		declare -p install slow work test_limit
 		printf '%q ' guest "$@"
 	} >"$work/guest"

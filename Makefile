@@ -101,7 +101,7 @@ $(addprefix $(OUTPUT)/,test_progs $(BPF_OBJS)): $(OUTPUT)/%: harness
 	$(Q)cp -u $(BUILD)/bpf/$* $@
 
 # Beside what they run, where that is not here: they find the rest from there
-ifneq ($(OUTPUT),$(CURDIR))
+ifneq ($(building_out_of_srctree),)
 all: $(addprefix $(OUTPUT)/,$(TEST_PROGS))
 
 $(addprefix $(OUTPUT)/,$(TEST_PROGS)): $(OUTPUT)/%: % harness

@@ -136,6 +136,16 @@ check_netem()
 		missing "this kernel has no netem, what -d takes: use one with CONFIG_NET_SCH_NETEM"
 }
 
+# On the server's links, which the data takes
+set_netem()
+{
+	local i
+
+	for ((i = 1; i <= links; i++)); do
+		run tc -n "$ns_server" qdisc replace dev "eth$i" root netem "$@" || return
+	done
+}
+
 # Links 1 to 3: link i has 10.0.i.1 and dead:beef:i::1 at the client, .2 and
 # ::2 at the server. What the client sends from an address leaves by its link.
 set_up_links()
@@ -164,10 +174,8 @@ set_up_links()
 		run ip -n "$ns_client" -6 rule add from "dead:beef:$i::1" table "10$i" || return
 		run ip -n "$ns_client" -6 route add default via "dead:beef:$i::2" \
 			table "10$i" || return
-		[ -z "$delay" ] ||
-			run tc -n "$ns_server" qdisc add dev "eth$i" root netem \
-				delay "${delay}ms" || return
 	done
+	[ -z "$delay" ] || set_netem delay "${delay}ms" || return
 
 	run ip -n "$ns_client" mptcp limits set subflows "$((links - 1))" || return
 	run ip -n "$ns_server" mptcp limits set subflows "$((links - 1))" || return
@@ -909,16 +917,6 @@ netem_lacks()
 	else
 		! has_netem && echo "this kernel has no netem"
 	fi
-}
-
-# On the server's links, which the data takes
-set_netem()
-{
-	local i
-
-	for ((i = 1; i <= links; i++)); do
-		tc -n "$ns_server" qdisc replace dev "eth$i" root netem "$@" || return
-	done
 }
 
 # No SYN is lost: a connection that takes too many is plain TCP

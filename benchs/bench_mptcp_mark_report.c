@@ -121,31 +121,19 @@ static int compare(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
-static void sort_rounds(const struct figure *f, double *sorted)
+/* The i-th smallest, from 0 on */
+static double ranked(const struct figure *f, int i)
 {
-	memcpy(sorted, f->value, sizeof(f->value));
+	double sorted[ROUNDS_MAX];
+
+	memcpy(sorted, f->value, sizeof(sorted));
 	qsort(sorted, f->n, sizeof(sorted[0]), compare);
+	return sorted[i];
 }
 
 double figure_median(const struct figure *f)
 {
-	double sorted[ROUNDS_MAX];
-
-	sort_rounds(f, sorted);
-	return (sorted[(f->n - 1) / 2] + sorted[f->n / 2]) / 2;
-}
-
-/*
- * Without one round in twenty at either end: of ten, all. It is to hold the median
- * of the next run; the middle half of ten misses that in two runs of seven, by chance.
- */
-static void figure_spread(const struct figure *f, double *low, double *high)
-{
-	double sorted[ROUNDS_MAX];
-
-	sort_rounds(f, sorted);
-	*low = sorted[f->n / 20];
-	*high = sorted[f->n - 1 - f->n / 20];
+	return (ranked(f, (f->n - 1) / 2) + ranked(f, f->n / 2)) / 2;
 }
 
 static void print_value(char *buf, size_t size, double value, const char *unit)
@@ -165,7 +153,12 @@ void figure_report(const struct figure *f)
 	if (!f->n)
 		return;
 	median = figure_median(f);
-	figure_spread(f, &low, &high);
+	/*
+	 * Without one round in twenty at either end: of ten, all. It is to hold the median
+	 * of the next run; the middle half of ten misses that in two of seven, by chance.
+	 */
+	low = ranked(f, f->n / 20);
+	high = ranked(f, f->n - 1 - f->n / 20);
 	json_line("{\"figure\":\"%s\",\"unit\":\"%s\",\"median\":%g,\"low\":%g,\"high\":%g",
 		  f->name + strspn(f->name, " "), f->unit, median, low, high);
 	if (f->aim == AT_MOST) {

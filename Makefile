@@ -23,6 +23,7 @@ TREE_SELFTESTS := $(BUILD)/tree/tools/testing/selftests
 
 # What mptcp_mark.sh loads; test_progs has its own copies inside
 BPF_OBJS := mptcp_mark.bpf.o
+BPF_OBJS += mptcp_mark_table.bpf.o
 BPF_OBJS += mptcp_mark_show.bpf.o
 BPF_OBJS += mptcp_mark_mptcpify.bpf.o
 
@@ -86,13 +87,10 @@ NOT_OURS := LSKELS= LSKELS_EXTRA= LSKELS_SIGNED= LINKED_SKELS= \
 	    TRUNNER_EXTRA_FILES= LIBARENA_SKEL= LIBARENA_ASAN_SKEL= \
 	    SKIP_DOCS=1 SKIP_LLVM=1 SKIP_LIBBFD=1 SKIP_CRYPTO=1
 
-# A variant of the program that includes it: the rules know of .h files only
-UNABLE := $(BUILD)/bpf/mptcp_mark_unable.bpf.o
 
 .PHONY: harness
 harness: tree
 	$(Q)mkdir -p $(BUILD)/bpf
-	$(Q)[ ! progs/mptcp_mark.c -nt $(UNABLE) ] || $(RM) $(UNABLE)
 	+$(Q)$(MAKE) $(if $(findstring j,$(MAKEFLAGS)),,-j$(shell nproc)) \
 		-C $(TREE_SELFTESTS)/bpf OUTPUT=$(BUILD)/bpf $(BPF_TOOLCHAIN) \
 		$(BPF_PATHS) $(NOT_OURS) $(BUILD)/bpf/test_progs

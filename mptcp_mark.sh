@@ -955,7 +955,7 @@ test_gone()
 	local progs name rc=0
 
 	progs="$("$BPFTOOL" cgroup show "$state/cgroup/client" | awk '$1 ~ /^[0-9]/ { print $1 }')"
-	expect "programs before" "$(wc -w <<<"$progs")" 2 || rc=1
+	expect "programs before" "$(wc -w <<<"$progs")" 1 || rc=1
 	take_down
 	for name in "$state" "/run/netns/$ns_client" "/run/netns/$ns_server" \
 		    "$(cgroup_root)/${state##*/}"; do

@@ -8,6 +8,11 @@
 
 #include "prog_tests/mptcp_mark_helpers.h"
 
+static inline __u64 now_ms(void)
+{
+	return get_time_ns() / 1000000;
+}
+
 #define SUBFLOWS	3
 #define ROUNDS		10	/* at least */
 #define ROUNDS_MAX	256

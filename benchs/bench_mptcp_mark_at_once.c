@@ -131,9 +131,9 @@ static struct held hold_all(const int *ctl, int holders, long each, long want)
 /* State would be found, if there were some */
 static void check_state_is_seen(const struct prog *p)
 {
-	int map_fd = bpf_object__find_map_fd_by_name(p->obj, "mark_state");
+	int map_fd = bpf_object__find_map_fd_by_name(p->obj, "subflow_counts");
 	int fd = socket(AF_INET, SOCK_STREAM, IPPROTO_MPTCP);
-	__u32 value = 1;
+	__u64 value = 1;	/* struct subflow_count */
 
 	if (bpf_map_update_elem(map_fd, &fd, &value, BPF_ANY) || prog_state(p) != 1)
 		fail("state of the program would not be found");

@@ -45,11 +45,11 @@ static int take_turns(const struct net *net, enum variant variant, long all, str
 /* When what was closed is freed, too: kB */
 static long settled_slab(void)
 {
-	__u64 deadline = mark_now_ms() + SETTLE_MS;
+	__u64 deadline = now_ms() + SETTLE_MS;
 	long before, now = memory_kb("Slab");
 	int quiet = 0;
 
-	while (quiet < QUIET_S && mark_now_ms() < deadline) {
+	while (quiet < QUIET_S && now_ms() < deadline) {
 		before = now;
 		sleep(1);
 		now = memory_kb("Slab");

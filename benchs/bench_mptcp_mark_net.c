@@ -116,13 +116,13 @@ static int open_conn(int listen_fd, int proto, struct mark_conn *c)
 	struct network_helper_opts opts = { .proto = proto, .timeout_ms = MARK_TIMEOUT_MS };
 	char byte = 'm';
 
-	c->server_fd = -1;
-	c->client_fd = connect_to_fd_opts(listen_fd, &opts);
-	if (c->client_fd < 0)
+	c->fd[SERVER] = -1;
+	c->fd[CLIENT] = connect_to_fd_opts(listen_fd, &opts);
+	if (c->fd[CLIENT] < 0)
 		return -1;
-	c->server_fd = accept4(listen_fd, NULL, NULL, SOCK_CLOEXEC);
-	if (c->server_fd >= 0 && send(c->client_fd, &byte, 1, 0) == 1 &&
-	    recv(c->server_fd, &byte, 1, 0) == 1)
+	c->fd[SERVER] = accept4(listen_fd, NULL, NULL, SOCK_CLOEXEC);
+	if (c->fd[SERVER] >= 0 && send(c->fd[CLIENT], &byte, 1, 0) == 1 &&
+	    recv(c->fd[SERVER], &byte, 1, 0) == 1)
 		return 0;
 	mark_disconnect(c);
 	return -1;
@@ -142,22 +142,22 @@ int net_connect_plain(const struct net *net, struct mark_conn *c)
 static int conn_wait(const struct mark_conn *c)
 {
 	struct mark_subflow_info sub[MARK_MAX];
-	__u64 tcp[MARK_MAX], deadline = mark_now_ms() + STALL_MS;
+	__u64 deadline = now_ms() + STALL_MS;
+	__u8 state[MARK_MAX];
 	int i, n, established;
 
 	do {
-		n = mark_full_info(c->client_fd, sub, tcp);
+		n = mark_full_info(c->fd[CLIENT], sub, state);
 		if (n < 0) {
 			errno = EPROTO;		/* plain TCP: nothing to wait for */
 			return -1;
 		}
 		for (i = 0, established = 0; i < n; i++)
-			/* tcpi_state is the first byte of struct tcp_info */
-			established += *(__u8 *)&tcp[i] == TCP_ESTABLISHED;
+			established += state[i] == TCP_ESTABLISHED;
 		if (established == SUBFLOWS)
 			return 0;
 		sched_yield();
-	} while (mark_now_ms() < deadline);
+	} while (now_ms() < deadline);
 	errno = ETIMEDOUT;
 	return -1;
 }
@@ -219,11 +219,11 @@ bool conn_is_right(const struct mark_conn *c)
 	socklen_t len = sizeof(table);
 	int i;
 
-	if (getsockopt(c->client_fd, SOL_MPTCP, MPTCP_MARK_TABLE, &table, &len) ||
+	if (getsockopt(c->fd[CLIENT], SOL_MPTCP_MARK, MPTCP_MARK_TABLE, &table, &len) ||
 	    table.hdr.total != SUBFLOWS)
 		return false;
 	for (i = 0; i < SUBFLOWS; i++)
-		if (table.entry[i].id != i + 1 || table.entry[i].mark != i + 1)
+		if (table.subflow[i].id != i + 1 || table.subflow[i].mark != i + 1)
 			return false;
 	return true;
 }
@@ -253,7 +253,7 @@ static bool marks_are(FILE *f, enum variant variant, long n)
  */
 int net_check(enum variant variant, long n)
 {
-	__u64 deadline = mark_now_ms() + CLOSE_TIMEOUT_MS;
+	__u64 deadline = now_ms() + CLOSE_TIMEOUT_MS;
 	bool right;
 	FILE *f;
 
@@ -268,7 +268,7 @@ int net_check(enum variant variant, long n)
 		if (right)
 			return 0;
 		usleep(10000);
-	} while (mark_now_ms() < deadline);
+	} while (now_ms() < deadline);
 	fail("wrong marks: %s, %ld connections", prog_name(variant), n);
 	return -1;
 }

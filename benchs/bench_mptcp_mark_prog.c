@@ -118,7 +118,7 @@ void progs_unload(struct prog *progs, const enum variant *variant, int n)
 struct bpf_link *table_attach(void)
 {
 	struct bpf_object *obj;
-	struct bpf_program *prog = load("mptcp_mark.bpf.o", "mptcp_mark_table", &obj);
+	struct bpf_program *prog = load("mptcp_mark_table.bpf.o", "mptcp_mark_table", &obj);
 	struct bpf_link *link = prog ? attach(prog) : NULL;
 
 	/* The link holds the program; loaded afresh, the next one lies elsewhere */
@@ -173,7 +173,7 @@ long prog_state(const struct prog *p)
 		prog = load("mptcp_mark_bench.bpf.o", "bench_state", &obj);
 	if (!prog)
 		return -1;
-	f = open_iter(prog, bpf_object__find_map_fd_by_name(p->obj, "mark_state"));
+	f = open_iter(prog, bpf_object__find_map_fd_by_name(p->obj, "subflow_counts"));
 	if (!f) {
 		fail("the state could not be listed: %s", strerror(errno));
 		return -1;

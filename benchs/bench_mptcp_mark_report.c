@@ -50,7 +50,7 @@ static void clear_progress(void)
 /* On a terminal a line that is written over, elsewhere one every ten seconds */
 void progress(const char *what, long done, long all)
 {
-	__u64 now = mark_now_ms();
+	__u64 now = now_ms();
 
 	if (isatty(STDERR_FILENO)) {
 		clear_progress();

@@ -20,7 +20,7 @@ struct speed {
 static int time_conns(const struct net *net, struct prog *p, struct speed *speed)
 {
 	struct figure cycle = {}, setup = {};
-	struct mark_conn c = { -1, -1 };
+	struct mark_conn c = { { -1, -1 } };
 	__u64 opened;
 	int i, err;
 
@@ -166,7 +166,7 @@ static int time_bulk(const struct net *net, struct prog *p, double *mb_per_secon
 {
 	__u64 before[SUBFLOWS] = {}, after[SUBFLOWS] = {};
 	static char buf[CHUNK];
-	struct mark_conn c = { -1, -1 };
+	struct mark_conn c = { { -1, -1 } };
 	pthread_t sender;
 	size_t got = 0;
 	ssize_t n;
@@ -182,13 +182,13 @@ static int time_bulk(const struct net *net, struct prog *p, double *mb_per_secon
 	}
 	bytes_sent(before);
 	start = get_time_ns();
-	err = pthread_create(&sender, NULL, send_bulk, &c.client_fd);
+	err = pthread_create(&sender, NULL, send_bulk, &c.fd[CLIENT]);
 	if (err) {
 		fail("bulk: no thread to send: %s", strerror(err));
 		goto detach;
 	}
 	while (got < BULK_SIZE) {
-		n = recv(c.server_fd, buf, CHUNK, 0);
+		n = recv(c.fd[SERVER], buf, CHUNK, 0);
 		if (n <= 0)
 			break;
 		got += n;
@@ -255,7 +255,7 @@ static double time_table(int fd)
 
 	for (i = 0; i < READS; i++) {
 		len = sizeof(table);
-		if (getsockopt(fd, SOL_MPTCP, MPTCP_MARK_TABLE, &table, &len) ||
+		if (getsockopt(fd, SOL_MPTCP_MARK, MPTCP_MARK_TABLE, &table, &len) ||
 		    table.hdr.total != SUBFLOWS) {
 			fail("no table: %s", strerror(errno));
 			return -1;
@@ -267,11 +267,12 @@ static double time_table(int fd)
 static double time_full_info(int fd)
 {
 	struct mark_subflow_info sub[MARK_MAX];
-	__u64 tcp[MARK_MAX], start = get_time_ns();
+	__u64 start = get_time_ns();
+	__u8 state[MARK_MAX];
 	int i;
 
 	for (i = 0; i < READS; i++) {
-		if (mark_full_info(fd, sub, tcp) == SUBFLOWS)
+		if (mark_full_info(fd, sub, state) == SUBFLOWS)
 			continue;
 		fail("no MPTCP_FULL_INFO: %s", strerror(errno));
 		return -1;
@@ -309,14 +310,14 @@ void bench_table(void)
 		for (i = 0; i < 2; i++) {
 			/* The kernel's answer, with nothing attached that looks at it */
 			if ((round + i) % 2 == 0) {
-				info_ns = time_full_info(c.client_fd);
+				info_ns = time_full_info(c.fd[CLIENT]);
 				continue;
 			}
 			link = table_attach();
 			if (!link)
 				break;
-			table_ns = time_table(c.client_fd);
-			hooked_ns = time_full_info(c.client_fd);
+			table_ns = time_table(c.fd[CLIENT]);
+			hooked_ns = time_full_info(c.fd[CLIENT]);
 			bpf_link__destroy(link);
 		}
 		mark_disconnect(&c);

@@ -1,60 +1,53 @@
 // SPDX-License-Identifier: GPL-2.0
-/* Subflows marked 1, 2, 3, over any mix of address families: rules 1 and 2. */
+/* Subflows are marked 1, 2, 3, whatever their address families: rules 1 to 3. */
 #include "mptcp_mark_helpers.h"
 
-static void test_ipv4(struct mark_env *env)
+static void test_family(struct mark_env *env)
 {
-	if (mark_start(env, AF_INET, 2))
+	int family = *(const int *)env->data;
+
+	if (mark_start_watched(env, family, 2))
 		return;
-	mark_expect(env, mark_ordinals, 3);
-	mark_expect_counted(env, 3);
-	ASSERT_EQ(env->skel->data_mark_cnt->mark_stats.marked, 3, "counted as marked");
-	ASSERT_EQ(env->skel->data_mark_cnt->mark_stats.failed, 0, "counted as failed");
+	mark_expect(env, CLIENT, mark_ordinals, 3);
+	mark_expect_stats(env, 3, 0);
 }
 
-static void test_ipv6(struct mark_env *env)
+struct mixed_case {
+	const char *connect_to, *announced;
+	int family[2];			/* of subflows 1 and 2 */
+};
+
+/* An IPv6 socket, and the join to an address that the server announces */
+static void test_mixed(struct mark_env *env)
 {
-	if (mark_start(env, AF_INET6, 2))
+	const struct mixed_case *c = env->data;
+
+	if (mark_watch_link(env, CLIENT, c->family[0], 1, 1) ||
+	    mark_watch_link(env, CLIENT, c->family[1], 2, 2) ||
+	    mark_ip(env, SERVER, "mptcp endpoint add %s signal", c->announced) ||
+	    mark_listen(env, "::") || mark_connect(env, c->connect_to) ||
+	    mark_wait_subflows(env, CLIENT, 2))
 		return;
-	mark_expect(env, mark_ordinals, 3);
-	mark_expect_counted(env, 3);
+	mark_expect(env, CLIENT, mark_ordinals, 2);
 }
 
-/* Connect an IPv6 socket to address 1, and join as the server announces */
-static void run_dual(struct mark_env *env, const char *connect_to, const char *announced)
-{
-	if (mark_ip(env->server, "mptcp endpoint add %s signal", announced) ||
-	    mark_listen(env, "::") || mark_connect(env, connect_to, &env->conn) ||
-	    mark_wait_subflows(env->conn.client_fd, 2))
-		return;
-	mark_expect(env, mark_ordinals, 2);
-}
-
-static void test_v4mapped(struct mark_env *env)
-{
-	if (mark_endpoints(env, AF_INET, 2) || mark_listen(env, "::") ||
-	    mark_connect(env, "::ffff:10.0.1.2", &env->conn) ||
-	    mark_wait_subflows(env->conn.client_fd, 3))
-		return;
-	mark_expect(env, mark_ordinals, 3);
-}
-
-static void test_v4_then_v6(struct mark_env *env)
-{
-	run_dual(env, "::ffff:10.0.1.2", "dead:beef:2::2");
-}
-
-static void test_v6_then_v4(struct mark_env *env)
-{
-	run_dual(env, "dead:beef:1::2", "10.0.2.2");
-}
+static const int ipv4 = AF_INET, ipv6 = AF_INET6;
+static const struct mixed_case v4mapped = {
+	"::ffff:10.0.1.2", "10.0.2.2", { AF_INET, AF_INET }
+};
+static const struct mixed_case v4_then_v6 = {
+	"::ffff:10.0.1.2", "dead:beef:2::2", { AF_INET, AF_INET6 }
+};
+static const struct mixed_case v6_then_v4 = {
+	"dead:beef:1::2", "10.0.2.2", { AF_INET6, AF_INET }
+};
 
 static const struct mark_test tests[] = {
-	{ "ipv4", 3, test_ipv4 },
-	{ "ipv6", 3, test_ipv6 },
-	{ "v4mapped", 3, test_v4mapped },
-	{ "v4_then_v6", 2, test_v4_then_v6 },
-	{ "v6_then_v4", 2, test_v6_then_v4 },
+	{ "ipv4", 3, test_family, &ipv4 },
+	{ "ipv6", 3, test_family, &ipv6, .ipv6 = true },
+	{ "v4mapped", 2, test_mixed, &v4mapped, .ipv6 = true },
+	{ "v4_then_v6", 2, test_mixed, &v4_then_v6, .ipv6 = true },
+	{ "v6_then_v4", 2, test_mixed, &v6_then_v4, .ipv6 = true },
 };
 
 void test_mptcp_mark(void)

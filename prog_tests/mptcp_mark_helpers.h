@@ -1,27 +1,39 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
  * What the mptcp_mark tests share: a client and a server namespace with links
- * and endpoints between them, an MPTCP connection over these, and the readings
- * of the marks of its subflows by witnesses that know nothing of each other.
+ * between them, MPTCP connections over these, and two witnesses of the marks:
+ * the table that mptcp_mark_table gives, and nftables, which counts for each
+ * link what leaves with the right mark, and what leaves with any other.
  */
 #ifndef __MPTCP_MARK_HELPERS_H__
 #define __MPTCP_MARK_HELPERS_H__
 
-#include <bpf/btf.h>
+#include <sys/param.h>
 #include <test_progs.h>
 #include "cgroup_helpers.h"
 #include "network_helpers.h"
 #include "progs/mptcp_mark.h"
+#include "progs/mptcp_mark_table.h"
 #include "mptcp_mark.skel.h"
+#include "mptcp_mark_table.skel.h"
 
 #ifndef IPPROTO_MPTCP
 #define IPPROTO_MPTCP	262
 #endif
+#ifndef SOL_MPTCP
+#define SOL_MPTCP	284
+#endif
+#ifndef ENOTSUPP
+#define ENOTSUPP	524		/* include/linux/errno.h */
+#endif
 
 #define MARK_CGROUP	"/mptcp_mark"
+#define MARK_NESTED	MARK_CGROUP "/nested"
 /* Joins wait for the machine's work queues, where other connections can be first */
+#ifndef MARK_TIMEOUT_MS
 #define MARK_TIMEOUT_MS	30000
-#define MARK_MAX	65		/* subflows: the initial one and the limit of joins */
+#endif
+#define MARK_MAX	128		/* subflows of a connection, more than any test has */
 
 /* include/uapi/linux/mptcp.h: not in every libc's headers yet */
 #ifndef MPTCP_FULL_INFO
@@ -34,7 +46,7 @@ struct mark_subflow_info {		/* struct mptcp_subflow_info */
 	struct sockaddr_storage remote __aligned(8);
 };
 
-struct mark_full_info {			/* struct mptcp_full_info, mptcp_info left out */
+struct mark_full_info {			/* struct mptcp_full_info without mptcp_info */
 	__u32 size_tcpinfo_kernel;
 	__u32 size_tcpinfo_user;
 	__u32 size_sfinfo_kernel;
@@ -45,21 +57,25 @@ struct mark_full_info {			/* struct mptcp_full_info, mptcp_info left out */
 	__aligned_u64 tcp_info;
 };
 
-/* The table of the live subflows of a socket, with room for all of them */
+/* The table of a socket, with room for all of its subflows */
 struct mark_table {
-	struct mptcp_mark_table hdr;
-	struct mptcp_mark_entry entry[MARK_MAX];
+	struct mptcp_mark_subflows hdr;
+	struct mptcp_mark_subflow subflow[MARK_MAX];
 };
 
+enum mark_end { CLIENT, SERVER };
+
 struct mark_conn {
-	int client_fd, server_fd;
+	int fd[2];			/* by end */
 };
 
 struct mark_env {
-	char client[32], server[32];	/* namespaces */
-	struct netns_obj *client_ns, *server_ns;
+	char netns[2][32];		/* by end */
+	struct netns_obj *netns_obj[2];
 	struct mptcp_mark *skel;
-	int cgroup_fd, listen_fd;
+	struct mptcp_mark_table *table;
+	int cgroup_fd, nested_fd, listen_fd;
+	int watches[2];			/* by end */
 	struct mark_conn conn;		/* the connection of tests that need one only */
 	const void *data;		/* of the subtest */
 };
@@ -70,19 +86,44 @@ struct mark_test {
 	int links;
 	void (*run)(struct mark_env *env);
 	const void *data;
+	bool ipv6;			/* needs IPv6 */
 };
 
-/* What the witnesses besides the table say of all subflows of the client */
-struct mark_seen {
-	char *ss, *nft;
-	bool server;		/* seen there: subflows differ by their remote ends */
-	bool quiet;		/* a subflow may have sent nothing since mark_forget() */
-};
+/* Marks of subflows 1, 2, 3, … unless base or mask are set */
+static const __u32 mark_ordinals[] = { 1, 2, 3, 4, 5, 6, 7, 8, 9, 10 };
 
-static inline __u64 mark_now_ms(void)
+/* Something is missing: a skip that names it, or a failure where nothing may be */
+#define mark_skip(fmt, ...)							\
+	({									\
+		const char *all = getenv("SELFTESTS_MPTCP_LIB_EXPECT_ALL_FEATURES"); \
+										\
+		printf("%s:SKIP:" fmt "\n", __func__, ##__VA_ARGS__);		\
+		if (all && !strcmp(all, "1"))					\
+			test__fail();						\
+		else								\
+			test__skip();						\
+	})
+
+/* A fault of the kernel shows, as expected */
+#define mark_xfail(reason)	printf("%s:XFAIL:%s\n", __func__, reason)
+
+static inline __u64 mark_deadline(void)
 {
-	return get_time_ns() / 1000000;
+	return get_time_ns() + MARK_TIMEOUT_MS * 1000000ULL;
 }
+
+/* Wait until a condition holds, or fail */
+#define mark_wait(condition)							\
+	({									\
+		__u64 deadline = mark_deadline();				\
+		bool holds;							\
+										\
+		while (!(holds = (condition)) && get_time_ns() < deadline)	\
+			usleep(1000);						\
+		ASSERT_TRUE(holds, #condition) ? 0 : -1;			\
+	})
+
+/* ---- Namespaces: links, endpoints, counters */
 
 /* A command in a namespace, to write to it or to read what it prints */
 static inline FILE *mark_popen(const char *netns, const char *cmd, const char *mode)
@@ -103,252 +144,73 @@ static inline int mark_pclose(FILE *f, const char *what)
 	return ASSERT_OK(pclose(f), what) ? 0 : -1;
 }
 
-/* ip in a namespace: without -n, for which ip mounts a /sys each time */
-static inline int __printf(2, 3) mark_ip(const char *netns, const char *fmt, ...)
+/* A program, reading what it is to do from its standard input */
+static inline int __printf(3, 4) mark_run_with(const char *netns, const char *cmd,
+					       const char *fmt, ...)
 {
-	char cmd[256] = "ip ";
+	FILE *f = mark_popen(netns, cmd, "w");
 	va_list ap;
+
+	if (!f)
+		return -1;
+	va_start(ap, fmt);
+	vfprintf(f, fmt, ap);
+	va_end(ap);
+	return mark_pclose(f, cmd);
+}
+
+#define mark_ip(env, end, fmt, ...) \
+	mark_run_with((env)->netns[end], "ip -batch -", fmt "\n", ##__VA_ARGS__)
+
+static inline bool mark_has_ipv6(void)
+{
+	return !access("/proc/net/if_inet6", F_OK);
+}
+
+/*
+ * Links 1 to n: link i has 10.0.i.1 and dead:beef:i::1 at the client, .2 and
+ * ::2 at the server. What the client sends from an address leaves by its link.
+ */
+static inline int mark_links(struct mark_env *env, int n)
+{
+	bool ipv6 = mark_has_ipv6();
+	int i, end, err = 0;
 	FILE *f;
 
-	va_start(ap, fmt);
-	vsnprintf(cmd + strlen(cmd), sizeof(cmd) - strlen(cmd), fmt, ap);
-	va_end(ap);
-	f = mark_popen(netns, cmd, "w");
-	return f ? mark_pclose(f, cmd) : -1;
-}
-
-/*
- * An end of links 1 to n: link i has 10.0.i.1 and dead:beef:i::1 at the client,
- * .2 and ::2 at the server. What the client sends from an address leaves by its
- * link. Limits for as many joins as endpoints will ask for: a connection takes
- * them as it opens.
- */
-static inline int mark_links(struct mark_env *env, int n, bool client)
-{
-	FILE *f = mark_popen(client ? env->client : env->server, "ip -batch -", "w");
-	int i, host = client ? 1 : 2;
-
-	if (!f)
-		return -1;
-	for (i = 1; i <= n; i++) {
-		/*
-		 * Another index than the peer's, or the kernel reports the carrier
-		 * late: linkwatch_urgent_event(), net/core/link_watch.c
-		 */
-		if (!client)
-			fprintf(f, "link add eth%d index %d type veth peer name eth%d netns %s\n",
-				i, 100 + i, i, env->client);
-		fprintf(f, "link set eth%d up\n", i);
-		fprintf(f, "addr add 10.0.%d.%d/24 dev eth%d\n", i, host, i);
-		fprintf(f, "addr add dead:beef:%d::%d/64 dev eth%d\n", i, host, i);
-		if (!client)
-			continue;
-		fprintf(f, "rule add from 10.0.%d.1 table 10%d\n", i, i);
-		fprintf(f, "route add default table 10%d via 10.0.%d.2\n", i, i);
-		fprintf(f, "route add default table 10%d via dead:beef:%d::2\n", i, i);
+	for (end = SERVER; end >= CLIENT && !err; end--) {
+		f = mark_popen(env->netns[end], "ip -batch -", "w");
+		if (!f)
+			return -1;
+		for (i = 1; i <= n; i++) {
+			/*
+			 * Another index than the peer's, or the kernel reports the carrier
+			 * late: linkwatch_urgent_event(), net/core/link_watch.c
+			 */
+			if (end == SERVER)
+				fprintf(f, "link add eth%d index %d type veth peer name eth%d netns %s\n",
+					i, 100 + i, i, env->netns[CLIENT]);
+			fprintf(f, "link set eth%d up\n", i);
+			fprintf(f, "addr add 10.0.%d.%d/24 dev eth%d\n", i, end + 1, i);
+			if (ipv6)
+				fprintf(f, "addr add dead:beef:%d::%d/64 dev eth%d\n", i, end + 1, i);
+			if (end == SERVER)
+				continue;
+			fprintf(f, "rule add from 10.0.%d.1 table 10%d\n", i, i);
+			fprintf(f, "route add default table 10%d via 10.0.%d.2\n", i, i);
+			if (ipv6)
+				fprintf(f, "route add default table 10%d via dead:beef:%d::2\n", i, i);
+		}
+		fprintf(f, "mptcp limits set subflows 8 add_addr_accepted 8\n");
+		err = mark_pclose(f, "set up links");
 	}
-	fprintf(f, "mptcp limits set subflows 8 add_addr_accepted 8\n");
-	return mark_pclose(f, "set up links");
-}
-
-/*
- * nft notes the marks of the packets that leave, those of the socket: per end,
- * of the SYNs per end, and per device; and counts them, for marks up to 9. The
- * end that tells subflows from each other is the client's: the source of what
- * the client sends, the destination of what the server does.
- *
- * No counter in the sets: the kernel would have to get per-CPU memory for each
- * element while it sends a packet, and leaves the element out where it cannot.
- */
-static inline int mark_nft(struct mark_env *env, bool client)
-{
-	FILE *f = mark_popen(client ? env->client : env->server, "nft -f -", "w");
-	char e = client ? 's' : 'd';
-	int mark;
-
-	if (!f)
-		return -1;
-	fprintf(f, "table inet flows {\n"
-		"set v4 { typeof ip saddr . tcp sport . socket mark; size 65535; flags dynamic; }\n"
-		"set v6 { typeof ip6 saddr . tcp sport . socket mark; size 65535; flags dynamic; }\n"
-		"set dev { typeof meta oifname . socket mark; size 65535; flags dynamic; }\n"
-		"chain out {\n"
-		"type filter hook output priority filter;\n"
-		"update @v4 { ip %caddr . tcp %cport . socket mark }\n"
-		"update @v6 { ip6 %caddr . tcp %cport . socket mark }\n"
-		"update @dev { meta oifname . socket mark }\n",
-		e, e, e, e);
-	for (mark = 0; mark <= 9; mark++)
-		fprintf(f, "meta l4proto tcp socket mark %d counter\n", mark);
-	fprintf(f, "}\n}\n"
-		"table inet syns {\n"
-		"set v4 { typeof ip saddr . tcp sport . socket mark; size 65535; flags dynamic; }\n"
-		"chain out {\n"
-		"type filter hook output priority filter;\n"
-		"tcp flags & (syn | ack) == syn\t"
-		"update @v4 { ip %caddr . tcp %cport . socket mark }\n"
-		"}\n}\n",
-		e, e);
-	return mark_pclose(f, "set up nft");
-}
-
-static inline int mark_sysctl(const char *netns, const char *name, const char *value)
-{
-	struct nstoken *ns = open_netns(netns);
-	char path[128];
-	int err;
-
-	if (!ASSERT_OK_PTR(ns, "enter namespace"))
-		return -1;
-	snprintf(path, sizeof(path), "/proc/sys/%s", name);
-	err = write_sysctl(path, value);
-	close_netns(ns);
 	return err;
 }
 
-/* IPv6 addresses of new links are usable at once, link-local ones too */
-static inline int mark_no_dad(const char *netns)
+/* 'subflow' endpoints at the client's ends of links */
+static inline int mark_endpoints(struct mark_env *env, int family, int first, int last)
 {
-	return mark_sysctl(netns, "net/ipv6/conf/all/accept_dad", "0") ?:
-	       mark_sysctl(netns, "net/ipv6/conf/default/accept_dad", "0");
-}
-
-static inline void mark_close(int *fd)
-{
-	if (*fd >= 0)
-		close(*fd);
-	*fd = -1;
-}
-
-static inline void mark_disconnect(struct mark_conn *c)
-{
-	mark_close(&c->client_fd);
-	mark_close(&c->server_fd);
-}
-
-static inline void mark_env_close(struct mark_env *env)
-{
-	mark_disconnect(&env->conn);
-	mark_close(&env->listen_fd);
-	netns_free(env->client_ns);
-	netns_free(env->server_ns);
-	mptcp_mark__detach(env->skel);
-	mark_close(&env->cgroup_fd);
-}
-
-static inline int mark_attach(struct mptcp_mark *skel, int cgroup_fd)
-{
-	skel->links.mptcp_mark = bpf_program__attach_cgroup(skel->progs.mptcp_mark, cgroup_fd);
-	if (!ASSERT_OK_PTR(skel->links.mptcp_mark, "attach mptcp_mark"))
-		return -1;
-
-	skel->links.mptcp_mark_table =
-		bpf_program__attach_cgroup(skel->progs.mptcp_mark_table, cgroup_fd);
-	if (!ASSERT_OK_PTR(skel->links.mptcp_mark_table, "attach mptcp_mark_table"))
-		return -1;
-	return 0;
-}
-
-/* The program as it was loaded, attached to a cgroup of ours; and the network */
-static inline int mark_env_open(struct mark_env *env, struct mptcp_mark *skel, int links)
-{
-	*env = (struct mark_env){ .skel = skel, .listen_fd = -1, .conn = { -1, -1 } };
-
-	skel->data_mark_cfg->mark_config = (struct mptcp_mark_config){ .mask = ~0U };
-	skel->data_mark_cnt->mark_stats = (struct mptcp_mark_stats){};
-
-	/* Of this process alone: test_progs -j runs tests in parallel */
-	snprintf(env->client, sizeof(env->client), "mark_c_%d", getpid());
-	snprintf(env->server, sizeof(env->server), "mark_s_%d", getpid());
-
-	env->cgroup_fd = test__join_cgroup(MARK_CGROUP);
-	if (!ASSERT_OK_FD(env->cgroup_fd, "join cgroup"))
-		return -1;
-
-	if (mark_attach(env->skel, env->cgroup_fd))
-		goto fail;
-
-	env->client_ns = netns_new(env->client, false);
-	if (!ASSERT_OK_PTR(env->client_ns, "client namespace"))
-		goto fail;
-	env->server_ns = netns_new(env->server, false);
-	if (!ASSERT_OK_PTR(env->server_ns, "server namespace"))
-		goto fail;
-
-	if (mark_no_dad(env->client) || mark_no_dad(env->server) ||
-	    mark_links(env, links, false) || mark_links(env, links, true) ||
-	    mark_nft(env, true))
-		goto fail;
-	return 0;
-fail:
-	mark_env_close(env);
-	return -1;
-}
-
-/* The first of these names that this kernel's BTF does not have, or NULL */
-static inline const char *mark_btf_lacks(const char *const names[], int n)
-{
-	struct btf *btf = btf__load_vmlinux_btf();
-	const char *lacks = NULL;
-	int i;
-
-	if (!ASSERT_OK_PTR(btf, "BTF of the kernel"))
-		return "BTF";
-	for (i = 0; i < n && !lacks; i++)
-		if (btf__find_str(btf, names[i]) < 0)
-			lacks = names[i];
-	btf__free(btf);
-	return lacks;
-}
-
-/* What the program takes */
-static inline const char *mark_lacks(void)
-{
-	static const char *const names[] = {
-		"subflow_id", "bpf_rdonly_cast", "bpf_iter_num_new",
-	};
-
-	return mark_btf_lacks(names, ARRAY_SIZE(names));
-}
-
-/* Run the subtests of a table, each in an environment of its own */
-static inline void mark_run(const struct mark_test *tests, int n)
-{
-	const char *lacks = mark_lacks();
-	struct mptcp_mark *skel;
-	struct mark_env env;
-	int i;
-
-	for (i = 0; i < n && lacks; i++) {
-		if (!test__start_subtest(tests[i].name))
-			continue;
-		printf("%s:SKIP:this kernel has no %s\n", __func__, lacks);
-		test__skip();
-	}
-	if (lacks)
-		return;
-
-	skel = mptcp_mark__open_and_load();
-	if (!ASSERT_OK_PTR(skel, "load mptcp_mark"))
-		return;
-	for (i = 0; i < n; i++) {
-		if (!test__start_subtest(tests[i].name) ||
-		    mark_env_open(&env, skel, tests[i].links))
-			continue;
-		env.data = tests[i].data;
-		tests[i].run(&env);
-		mark_env_close(&env);
-	}
-	mptcp_mark__destroy(skel);
-}
-
-/*
- * 'subflow' endpoints at the client's ends of links. For ip without -6, rules
- * are of IPv4: those of IPv6 are added here, as few tests need them.
- */
-static inline int mark_endpoints_of(struct mark_env *env, int family, int first, int last)
-{
-	FILE *f = mark_popen(env->client, "ip -6 -batch -", "w");
+	/* For ip without -6, rules are those of IPv4 */
+	FILE *f = mark_popen(env->netns[CLIENT], "ip -6 -batch -", "w");
 	int link;
 
 	if (!f)
@@ -364,53 +226,126 @@ static inline int mark_endpoints_of(struct mark_env *env, int family, int first,
 	return mark_pclose(f, "add endpoints");
 }
 
-static inline int mark_endpoint(struct mark_env *env, int family, int link)
+static inline int mark_endpoint(struct mark_env *env, int link)
 {
-	return mark_endpoints_of(env, family, link, link);
+	return mark_endpoints(env, AF_INET, link, link);
 }
 
-/* As many joins as endpoints at the client, from link 2 on */
-static inline int mark_endpoints(struct mark_env *env, int family, int joins)
+static inline int mark_sysctl(struct mark_env *env, int end, const char *name, const char *value)
 {
-	return joins ? mark_endpoints_of(env, family, 2, joins + 1) : 0;
+	struct nstoken *ns = open_netns(env->netns[end]);
+	char path[128];
+	int err;
+
+	if (!ASSERT_OK_PTR(ns, "enter namespace"))
+		return -1;
+	snprintf(path, sizeof(path), "/proc/sys/%s", name);
+	err = write_sysctl(path, value);
+	close_netns(ns);
+	return err;
 }
 
-static inline int mark_full_info(int fd, struct mark_subflow_info *sub, __u64 *tcp)
+static inline int mark_sysctls(struct mark_env *env, const char *name, const char *value)
 {
-	struct mark_full_info info = {
-		.size_tcpinfo_user = sizeof(*tcp),
-		.size_sfinfo_user = sizeof(*sub),
-		.size_arrays_user = MARK_MAX,
-		.subflow_info = ptr_to_u64(sub),
-		.tcp_info = ptr_to_u64(tcp),
-	};
-	socklen_t len = sizeof(info);
-
-	if (getsockopt(fd, SOL_MPTCP, MPTCP_FULL_INFO, &info, &len))
-		return -errno;
-	return info.num_subflows;
+	return mark_sysctl(env, CLIENT, name, value) ?: mark_sysctl(env, SERVER, name, value);
 }
 
-/* Until n subflows, and no more, are established: returns 0, or -1 */
-static inline int mark_wait_subflows(int fd, int n)
+/*
+ * From now on, count what leaves this end and matches: packets with this mark,
+ * in nft's words, and packets with another one. SYN-ACKs have no full socket yet,
+ * and so no mark for nft. Resets can be for sockets that are gone.
+ */
+static inline int mark_watch(struct mark_env *env, int end, const char *match, const char *mark)
 {
-	struct mark_subflow_info sub[MARK_MAX];
-	__u64 tcp[MARK_MAX], deadline = mark_now_ms() + MARK_TIMEOUT_MS;
-	int i, total, established;
+	const char *set_up = env->watches[end]++ ? "" :
+		"add table inet watch\n"
+		"add chain inet watch out { type filter hook output priority filter; }\n";
 
+	return mark_run_with(env->netns[end], "nft -f -",
+			     "%sadd rule inet watch out %s tcp flags & rst == 0 socket mark %s counter\n"
+			     "add rule inet watch out %s tcp flags & rst == 0 socket mark != %s counter\n",
+			     set_up, match, mark, match, mark);
+}
+
+/* What goes by a link: the client's addresses tell links apart */
+static inline int mark_watch_link(struct mark_env *env, int end, int family, int link, __u32 mark)
+{
+	char match[64], value[16];
+
+	snprintf(match, sizeof(match), family == AF_INET ? "ip %s 10.0.%d.1" :
+		 "ip6 %s dead:beef:%d::1", end == CLIENT ? "saddr" : "daddr", link);
+	snprintf(value, sizeof(value), "%u", mark);
+	return mark_watch(env, end, match, value);
+}
+
+/* Links 1 to n carry these marks */
+static inline int mark_watch_links(struct mark_env *env, int end, int family, const __u32 *mark,
+				   int n)
+{
+	int link, err = 0;
+
+	for (link = 1; link <= n && !err; link++)
+		err = mark_watch_link(env, end, family, link, mark[link - 1]);
+	return err;
+}
+
+/* The counters of all watches at an end: count[i][0] right, count[i][1] others */
+static inline int mark_counts(struct mark_env *env, int end, int count[][2])
+{
+	FILE *f = mark_popen(env->netns[end], "nft list chain inet watch out", "r");
+	char line[256], *packets;
+	int n = 0;
+
+	if (!f)
+		return -1;
+	while (fgets(line, sizeof(line), f)) {
+		packets = strstr(line, "counter packets ");
+		if (packets && n < 2 * env->watches[end]) {
+			count[n / 2][n % 2] = atoi(packets + strlen("counter packets "));
+			n++;
+		}
+	}
+	if (mark_pclose(f, "nft list"))
+		return -1;
+	return ASSERT_EQ(n, 2 * env->watches[end], "counters") ? 0 : -1;
+}
+
+/* End the watches of an end: what matched had its mark, always, and was there */
+static inline int mark_watched(struct mark_env *env, int end)
+{
+	int count[env->watches[end] + 1][2], i, n = env->watches[end];
+	__u64 deadline = mark_deadline();
+
+	if (!n)
+		return 0;
+	/* Sockets that were closed send their last packets in their own time */
 	do {
-		total = mark_full_info(fd, sub, tcp);
-		for (i = 0, established = 0; i < total; i++)
-			/* tcpi_state is the first byte of struct tcp_info */
-			established += *(__u8 *)&tcp[i] == TCP_ESTABLISHED;
-		if (total == n && established == n)
-			return 0;
-		usleep(1000);
-	} while (mark_now_ms() < deadline);
+		if (mark_counts(env, end, count))
+			return -1;
+		for (i = 0; i < n && count[i][0]; i++)
+			;
+	} while (i < n && get_time_ns() < deadline);
+	for (i = 0; i < n; i++) {
+		ASSERT_GT(count[i][0], 0, "packets with the mark");
+		ASSERT_EQ(count[i][1], 0, "packets with another mark");
+	}
+	env->watches[end] = 0;
+	return mark_run_with(env->netns[end], "nft -f -", "delete table inet watch\n");
+}
 
-	ASSERT_EQ(total, n, "subflows");
-	ASSERT_EQ(established, n, "subflows established");
-	return -1;
+/* ---- Sockets */
+
+static inline void mark_close(int *fd)
+{
+	if (*fd >= 0)
+		close(*fd);
+	*fd = -1;
+}
+
+static inline void mark_disconnect(struct mark_conn *c)
+{
+	mark_close(&c->fd[CLIENT]);
+	mark_close(&c->fd[SERVER]);
 }
 
 /* Elsewhere for a while: sockets are of the namespace and cgroup of their maker */
@@ -419,10 +354,11 @@ struct mark_place {
 	bool moved;
 };
 
-/* Go to a namespace, and to a cgroup: the root where it is NULL */
-static inline int mark_enter(const char *netns, const char *cgroup, struct mark_place *place)
+/* Go to the namespace of an end, and to a cgroup: the root where it is NULL */
+static inline int mark_enter(struct mark_env *env, int end, const char *cgroup,
+			     struct mark_place *place)
 {
-	place->ns = open_netns(netns);
+	place->ns = open_netns(env->netns[end]);
 	if (!ASSERT_OK_PTR(place->ns, "enter namespace"))
 		return -1;
 	/* To change cgroups takes the kernel 10 ms */
@@ -441,31 +377,30 @@ static inline void mark_leave(struct mark_place *place)
 		ASSERT_OK(join_cgroup(MARK_CGROUP), "return to cgroup");
 }
 
-/* A socket of a namespace, made in a cgroup */
-static inline int mark_fd(const char *netns, const char *cgroup, int domain, int type, int proto)
+/* A socket of an end, made in a cgroup */
+static inline int mark_socket(struct mark_env *env, int end, const char *cgroup, int domain,
+			      int type, int proto)
 {
 	struct mark_place place;
 	int fd;
 
-	if (mark_enter(netns, cgroup, &place))
+	if (mark_enter(env, end, cgroup, &place))
 		return -1;
 	fd = socket(domain, type, proto);
 	mark_leave(&place);
-	ASSERT_OK_FD(fd, "socket");
+	if (ASSERT_OK_FD(fd, "socket"))
+		settimeo(fd, MARK_TIMEOUT_MS);
 	return fd;
 }
 
 /* Listen at the server, from a cgroup or, where that is NULL, unmarked */
-static inline int mark_listen_proto(struct mark_env *env, const char *addr, const char *cgroup,
-				    int proto)
+static inline int mark_listen_from(struct mark_env *env, const char *addr, const char *cgroup,
+				   int proto)
 {
-	struct network_helper_opts opts = {
-		.timeout_ms = MARK_TIMEOUT_MS,
-		.proto = proto,
-	};
+	struct network_helper_opts opts = { .timeout_ms = MARK_TIMEOUT_MS, .proto = proto };
 	struct mark_place place;
 
-	if (mark_enter(env->server, cgroup, &place))
+	if (mark_enter(env, SERVER, cgroup, &place))
 		return -1;
 	env->listen_fd = start_server_str(strchr(addr, ':') ? AF_INET6 : AF_INET, SOCK_STREAM,
 					  addr, 0, &opts);
@@ -475,23 +410,40 @@ static inline int mark_listen_proto(struct mark_env *env, const char *addr, cons
 
 static inline int mark_listen(struct mark_env *env, const char *addr)
 {
-	return mark_listen_proto(env, addr, NULL, IPPROTO_MPTCP);
+	return mark_listen_from(env, addr, NULL, IPPROTO_MPTCP);
 }
 
-/* Carry a byte to the server */
-static inline int mark_byte(struct mark_conn *c)
+/* Send from one end, and receive at the other: more, if some was sent before */
+static inline int mark_transfer(struct mark_conn *c, int end, size_t to_send, size_t to_recv)
 {
-	char byte = 'm';
+	static char buf[1 << 16];
+	ssize_t n;
 
-	return ASSERT_EQ(send(c->client_fd, &byte, 1, 0), 1, "send") &&
-	       ASSERT_EQ(recv(c->server_fd, &byte, 1, 0), 1, "recv") ? 0 : -1;
+	while (to_recv) {
+		if (to_send) {
+			n = send(c->fd[end], buf, MIN(sizeof(buf), to_send), MSG_DONTWAIT);
+			if (n < 0 && !ASSERT_EQ(errno, EAGAIN, "send"))
+				return -1;
+			to_send -= MAX(n, 0);
+		}
+		n = recv(c->fd[!end], buf, MIN(sizeof(buf), to_recv), to_send ? MSG_DONTWAIT : 0);
+		if (n == 0 || (n < 0 && (errno != EAGAIN || !to_send)))
+			return ASSERT_GT(n, 0, "recv") ? 0 : -1;
+		to_recv -= MAX(n, 0);
+	}
+	return 0;
 }
 
-/* Accept, and carry a byte: joins follow once data has come */
+static inline int mark_send(struct mark_conn *c, int end, size_t size)
+{
+	return mark_transfer(c, end, size, size);
+}
+
+/* Accept, and send a byte: joins follow once data has come */
 static inline int mark_accept(struct mark_env *env, struct mark_conn *c)
 {
-	c->server_fd = accept(env->listen_fd, NULL, NULL);
-	if (ASSERT_OK_FD(c->server_fd, "accept") && !mark_byte(c))
+	c->fd[SERVER] = accept(env->listen_fd, NULL, NULL);
+	if (ASSERT_OK_FD(c->fd[SERVER], "accept") && !mark_send(c, CLIENT, 1))
 		return 0;
 	mark_disconnect(c);
 	return -1;
@@ -501,44 +453,39 @@ static inline int mark_accept(struct mark_env *env, struct mark_conn *c)
 static inline int mark_connect_from(struct mark_env *env, const char *addr, const char *cgroup,
 				    int proto, struct mark_conn *c)
 {
-	struct network_helper_opts opts = {
-		.timeout_ms = MARK_TIMEOUT_MS,
-		.proto = proto,
-	};
+	struct network_helper_opts opts = { .timeout_ms = MARK_TIMEOUT_MS, .proto = proto };
 	struct mark_place place;
 
-	*c = (struct mark_conn){ -1, -1 };
-	if (mark_enter(env->client, cgroup, &place))
+	*c = (struct mark_conn){ { -1, -1 } };
+	if (mark_enter(env, CLIENT, cgroup, &place))
 		return -1;
-	c->client_fd = connect_to_addr_str(strchr(addr, ':') ? AF_INET6 : AF_INET, SOCK_STREAM,
-					   addr, ntohs(get_socket_local_port(env->listen_fd)),
-					   &opts);
+	c->fd[CLIENT] = connect_to_addr_str(strchr(addr, ':') ? AF_INET6 : AF_INET, SOCK_STREAM,
+					    addr, ntohs(get_socket_local_port(env->listen_fd)),
+					    &opts);
 	mark_leave(&place);
-	return ASSERT_OK_FD(c->client_fd, "connect") ? mark_accept(env, c) : -1;
+	return ASSERT_OK_FD(c->fd[CLIENT], "connect") ? mark_accept(env, c) : -1;
 }
 
-static inline int mark_connect(struct mark_env *env, const char *addr, struct mark_conn *c)
+static inline int mark_connect(struct mark_env *env, const char *addr)
 {
-	return mark_connect_from(env, addr, MARK_CGROUP, IPPROTO_MPTCP, c);
+	return mark_connect_from(env, addr, MARK_CGROUP, IPPROTO_MPTCP, &env->conn);
 }
 
-/* A socket of the client, to be connected by the test; the listener's address */
-static inline int mark_socket(struct mark_env *env, int proto, struct sockaddr_storage *addr,
-			      socklen_t *len)
+/*
+ * Connect a socket that the test made to the listener's address. If there are no
+ * endpoints yet when it is made, or disconnected, the kernel opens no joins for
+ * it: mptcp_pm_data_reset(), net/mptcp/pm.c
+ */
+static inline int mark_connect_fd(struct mark_env *env, int fd)
 {
-	struct network_helper_opts opts = {
-		.timeout_ms = MARK_TIMEOUT_MS,
-		.proto = proto,
-	};
-	struct mark_place place;
+	struct sockaddr_storage addr;
+	socklen_t len = sizeof(addr);
 
-	*len = sizeof(*addr);
-	if (!ASSERT_OK(getsockname(env->listen_fd, (void *)addr, len), "address of listener") ||
-	    mark_enter(env->client, MARK_CGROUP, &place))
-		return -1;
-	env->conn.client_fd = client_socket(AF_INET, SOCK_STREAM, &opts);
-	mark_leave(&place);
-	return ASSERT_OK_FD(env->conn.client_fd, "socket") ? 0 : -1;
+	env->conn.fd[CLIENT] = fd;
+	return ASSERT_OK_FD(fd, "socket") &&
+	       ASSERT_OK(getsockname(env->listen_fd, (void *)&addr, &len), "getsockname") &&
+	       ASSERT_OK(connect(fd, (void *)&addr, len), "connect") ?
+	       mark_accept(env, &env->conn) : -1;
 }
 
 static inline int mark_set(int fd, __u32 mark)
@@ -547,16 +494,48 @@ static inline int mark_set(int fd, __u32 mark)
 			 "setsockopt(SO_MARK)") ? 0 : -1;
 }
 
-/* The connection of a socket that the application gave a mark, where that is not 0 */
-static inline int mark_connect_app(struct mark_env *env, int proto, __u32 app)
-{
-	struct sockaddr_storage addr;
-	socklen_t len;
+/* ---- Subflows */
 
-	if (mark_socket(env, proto, &addr, &len) || (app && mark_set(env->conn.client_fd, app)) ||
-	    !ASSERT_OK(connect(env->conn.client_fd, (void *)&addr, len), "connect"))
-		return -1;
-	return mark_accept(env, &env->conn);
+/* Those that are not closed, and the states that they have, as the table */
+static inline int mark_full_info(int fd, struct mark_subflow_info *sub, __u8 *state)
+{
+	__u64 tcp[MARK_MAX];		/* tcpi_state is the first byte of struct tcp_info */
+	struct mark_full_info info = {
+		.size_tcpinfo_user = sizeof(tcp[0]),
+		.size_sfinfo_user = sizeof(*sub),
+		.size_arrays_user = MARK_MAX,
+		.subflow_info = ptr_to_u64(sub),
+		.tcp_info = ptr_to_u64(tcp),
+	};
+	socklen_t len = sizeof(info);
+	int i, live = 0;
+
+	if (getsockopt(fd, SOL_MPTCP, MPTCP_FULL_INFO, &info, &len))
+		return -errno;
+	for (i = 0; i < info.num_subflows; i++) {
+		sub[live] = sub[i];
+		state[live] = *(__u8 *)&tcp[i];
+		live += state[live] != TCP_CLOSE;
+	}
+	return live;
+}
+
+/* The connection has n subflows, and all of them are established */
+static inline bool mark_has_subflows(int fd, int n)
+{
+	struct mark_subflow_info sub[MARK_MAX];
+	int i, total, established = 0;
+	__u8 state[MARK_MAX];
+
+	total = mark_full_info(fd, sub, state);
+	for (i = 0; i < total; i++)
+		established += state[i] == TCP_ESTABLISHED;
+	return total == n && established == n;
+}
+
+static inline int mark_wait_subflows(struct mark_env *env, int end, int n)
+{
+	return mark_wait(mark_has_subflows(env->conn.fd[end], n));
 }
 
 /* The connection of most tests: to server address 1, with so many joins */
@@ -564,124 +543,26 @@ static inline int mark_start(struct mark_env *env, int family, int joins)
 {
 	const char *addr = family == AF_INET ? "10.0.1.2" : "dead:beef:1::2";
 
-	return mark_endpoints(env, family, joins) || mark_listen(env, addr) ||
-	       mark_connect(env, addr, &env->conn) ||
-	       mark_wait_subflows(env->conn.client_fd, joins + 1);
+	return mark_endpoints(env, family, 2, joins + 1) || mark_listen(env, addr) ||
+	       mark_connect(env, addr) || mark_wait_subflows(env, CLIENT, joins + 1);
 }
 
-/* Witness: the table that the program gives */
+/* The same, with each subflow watched on its link: mark 1 on link 1, … */
+static inline int mark_start_watched(struct mark_env *env, int family, int joins)
+{
+	return mark_watch_links(env, CLIENT, family, mark_ordinals, joins + 1) ?:
+	       mark_start(env, family, joins);
+}
+
 static inline int mark_get_table(int fd, struct mark_table *table)
 {
 	socklen_t len = sizeof(*table);
 
-	if (!ASSERT_OK(getsockopt(fd, SOL_MPTCP, MPTCP_MARK_TABLE, table, &len), "get table"))
+	if (!ASSERT_OK(getsockopt(fd, SOL_MPTCP_MARK, MPTCP_MARK_TABLE, table, &len), "get table"))
 		return -1;
-	if (!ASSERT_EQ(table->hdr.entry_size, sizeof(table->entry[0]), "size of an entry") ||
-	    !ASSERT_EQ(len, sizeof(table->hdr) + table->hdr.total * sizeof(table->entry[0]),
-		       "size of the table"))
+	if (!ASSERT_EQ(table->hdr.entry_size, sizeof(table->subflow[0]), "size of an entry"))
 		return -1;
 	return table->hdr.total;
-}
-
-/* What a command prints, in a buffer to free() */
-static inline char *mark_output(const char *netns, const char *cmd)
-{
-	FILE *f = mark_popen(netns, cmd, "r");
-	char *buf = NULL;
-	size_t size = 0;
-	ssize_t len;
-
-	if (!f)
-		return NULL;
-	len = getdelim(&buf, &size, '\0', f);
-	if (!pclose(f) && len > 0)
-		return buf;
-	free(buf);
-	return NULL;
-}
-
-/*
- * Witnesses: inet_diag, by ss, and nft. The mark of the subflow with this end;
- * negative where they know of none, or of several.
- */
-enum { MARK_NO_SOCKET = -1, MARK_NO_PACKET = -2, MARK_MIXED = -3 };
-
-static inline __s64 mark_from_diag(const char *ss, int family, const void *addr, __be16 port)
-{
-	char name[INET6_ADDRSTRLEN], key[64];
-	const char *line, *fwmark, *end;
-
-	inet_ntop(family, addr, name, sizeof(name));
-	snprintf(key, sizeof(key), family == AF_INET ? " %s:%u " : " [%s]:%u ", name, ntohs(port));
-	line = strstr(ss, key);
-	if (!line)
-		return MARK_NO_SOCKET;
-	/* A mark of 0 is not printed */
-	end = strchrnul(line, '\n');
-	fwmark = strstr(line, " fwmark:");
-	return fwmark && fwmark < end ? strtoul(fwmark + strlen(" fwmark:"), NULL, 0) : 0;
-}
-
-static inline __s64 mark_from_nft(const char *nft, int family, const void *addr, __be16 port)
-{
-	char name[INET6_ADDRSTRLEN], key[64];
-	const char *elem;
-
-	if (family == AF_INET6 && IN6_IS_ADDR_V4MAPPED((struct in6_addr *)addr)) {
-		family = AF_INET;
-		addr += 12;
-	}
-	inet_ntop(family, addr, name, sizeof(name));
-	snprintf(key, sizeof(key), " %s . %u . ", name, ntohs(port));
-	elem = strstr(nft, key);
-	if (!elem)
-		return MARK_NO_PACKET;
-	/* One element: all packets of a subflow carried the same mark */
-	if (strstr(elem + 1, key))
-		return MARK_MIXED;
-	return strtoul(elem + strlen(key), NULL, 0);
-}
-
-/* nft forgets the packets that it has seen, at one end */
-static inline int mark_forget(const char *netns)
-{
-	FILE *f = mark_popen(netns, "nft 'flush set inet flows v4; flush set inet flows v6;"
-				    "flush set inet flows dev; flush set inet syns v4'", "w");
-
-	return f ? mark_pclose(f, "flush sets") : -1;
-}
-
-static inline void mark_unsee(struct mark_seen *seen)
-{
-	free(seen->ss);
-	free(seen->nft);
-}
-
-/* Without the device that a socket is bound to: 10.0.2.1%eth2:80 */
-static inline char *mark_ss(const char *netns)
-{
-	char *ss = mark_output(netns, "ss -tenHO state established"), *dev;
-
-	if (!ASSERT_OK_PTR(ss, "ss"))
-		return NULL;
-	while ((dev = strchr(ss, '%')))
-		memmove(dev, strchrnul(dev, ':'), strlen(strchrnul(dev, ':')) + 1);
-	return ss;
-}
-
-static inline int mark_see(struct mark_env *env, bool server, struct mark_seen *seen)
-{
-	const char *netns = server ? env->server : env->client;
-
-	*seen = (struct mark_seen){
-		.ss = mark_ss(netns),
-		.nft = mark_output(netns, "nft -n list table inet flows"),
-		.server = server,
-	};
-	if (seen->ss && ASSERT_OK_PTR(seen->nft, "nft"))
-		return 0;
-	mark_unsee(seen);
-	return -1;
 }
 
 /* Address and port of an entry are those of MPTCP_FULL_INFO */
@@ -695,75 +576,184 @@ static inline bool mark_same_addr(const __u8 *addr, __be16 port, const struct so
 	return port == sin->sin_port && !memcmp(addr, &sin->sin_addr, 4);
 }
 
-/* The subflows of fd are n, marked mark[0], mark[1], …: all witnesses agree */
-static inline void mark_check(struct mark_seen *seen, int fd, const __u32 *mark, int n)
+/* The subflows of fd are n, marked mark[0], mark[1], …, and those of MPTCP_FULL_INFO */
+static inline void mark_expect_of(int fd, const __u32 *mark, int n)
 {
 	struct mark_subflow_info sub[MARK_MAX];
-	struct mptcp_mark_entry *e;
+	struct mptcp_mark_subflow *s;
 	struct mark_table table;
-	__u64 tcp[MARK_MAX];
-	const __u8 *addr;
-	__be16 port;
-	__s64 nft;
+	__u8 state[MARK_MAX];
 	int i;
 
-	if (!ASSERT_EQ(mark_get_table(fd, &table), n, "entries of the table") ||
-	    !ASSERT_EQ(mark_full_info(fd, sub, tcp), n, "entries of MPTCP_FULL_INFO"))
+	if (!ASSERT_EQ(mark_get_table(fd, &table), n, "subflows in the table") ||
+	    !ASSERT_EQ(mark_full_info(fd, sub, state), n, "subflows in MPTCP_FULL_INFO"))
 		return;
-
 	for (i = 0; i < n; i++) {
-		e = &table.entry[i];
-		addr = seen->server ? e->remote : e->local;
-		port = seen->server ? e->remote_port : e->local_port;
-		ASSERT_EQ(e->mark, mark[i], "mark by the table");
-		ASSERT_EQ(mark_from_diag(seen->ss, e->family, addr, port), mark[i],
-			  "mark by inet_diag");
-		nft = mark_from_nft(seen->nft, e->family, addr, port);
-		if (nft != MARK_NO_PACKET || !seen->quiet)
-			ASSERT_EQ(nft, mark[i], "mark by nft");
-		ASSERT_EQ(e->id, sub[i].id, "id as in MPTCP_FULL_INFO");
-		ASSERT_EQ(e->family, sub[i].local.ss_family, "family as there");
-		ASSERT_TRUE(mark_same_addr(e->local, e->local_port, &sub[i].local),
-			    "local address as there");
-		ASSERT_TRUE(mark_same_addr(e->remote, e->remote_port, &sub[i].remote),
-			    "remote address as there");
+		s = &table.subflow[i];
+		ASSERT_EQ(s->mark, mark[i], "mark");
+		ASSERT_EQ(s->id, sub[i].id, "id");
+		ASSERT_EQ(s->family, sub[i].local.ss_family, "family");
+		ASSERT_TRUE(mark_same_addr(s->local, s->local_port, &sub[i].local), "local");
+		ASSERT_TRUE(mark_same_addr(s->remote, s->remote_port, &sub[i].remote), "remote");
 	}
 }
 
-/* The same, of a socket of the client, looked at now */
-static inline void mark_expect_of(struct mark_env *env, int fd, const __u32 *mark, int n)
+static inline void mark_expect(struct mark_env *env, int end, const __u32 *mark, int n)
 {
-	struct mark_seen seen;
-
-	if (mark_see(env, false, &seen))
-		return;
-	mark_check(&seen, fd, mark, n);
-	mark_unsee(&seen);
+	mark_expect_of(env->conn.fd[end], mark, n);
 }
 
-static inline void mark_expect(struct mark_env *env, const __u32 *mark, int n)
+/* What the program has counted, all of it */
+static inline void mark_expect_stats(struct mark_env *env, int marked, int failed)
 {
-	mark_expect_of(env, env->conn.client_fd, mark, n);
+	struct mptcp_mark_stats *stats = &env->skel->data_mark_cnt->mark_stats;
+
+	ASSERT_EQ(stats->marked, marked, "counted as marked");
+	ASSERT_EQ(stats->failed, failed, "counted as failed");
+	ASSERT_EQ(stats->pending, 0, "counted as pending");
 }
 
-/* By nft's counters, packets of marks 1 to n left the client, of others none */
-static inline void mark_expect_counted(struct mark_env *env, int n)
-{
-	char *nft = mark_output(env->client, "nft -n list chain inet flows out"), key[64], *rule;
-	int mark;
+/* ---- The program, and an environment for each subtest */
 
-	if (!ASSERT_OK_PTR(nft, "nft"))
-		return;
-	for (mark = 0; mark <= 9; mark++) {
-		snprintf(key, sizeof(key), "socket mark 0x%08x counter packets ", mark);
-		rule = strstr(nft, key);
-		if (ASSERT_OK_PTR(rule, key))
-			ASSERT_EQ(atoi(rule + strlen(key)) > 0, mark >= 1 && mark <= n, key);
+#define mark_attach(skel, prog, cgroup_fd)					\
+	({									\
+		(skel)->links.prog = bpf_program__attach_cgroup((skel)->progs.prog, cgroup_fd); \
+		ASSERT_OK_PTR((skel)->links.prog, "attach " #prog) ? 0 : -1;	\
+	})
+
+#define mark_detach(skel, prog)							\
+	({									\
+		bpf_link__destroy((skel)->links.prog);				\
+		(skel)->links.prog = NULL;					\
+	})
+
+/* One store, as progs/mptcp_mark.h has it */
+static inline void mark_configure(struct mptcp_mark *skel, __u32 base, __u32 mask)
+{
+	union mptcp_mark_config config = { .base = base, .mask = mask };
+
+	WRITE_ONCE(skel->data_mark_cfg->mark_config.word, config.word);
+}
+
+static inline void mark_env_close(struct mark_env *env)
+{
+	mark_disconnect(&env->conn);
+	mark_watched(env, CLIENT);
+	mark_watched(env, SERVER);
+	mark_close(&env->listen_fd);
+	netns_free(env->netns_obj[CLIENT]);
+	netns_free(env->netns_obj[SERVER]);
+	mptcp_mark__detach(env->skel);
+	mptcp_mark_table__detach(env->table);
+	mark_close(&env->nested_fd);
+	remove_cgroup(MARK_NESTED);
+	mark_close(&env->cgroup_fd);
+}
+
+/* The programs as they were loaded, attached to a cgroup of ours; and the network */
+static inline int mark_env_open(struct mark_env *env, int links)
+{
+	int end;
+
+	env->listen_fd = -1;
+	env->conn = (struct mark_conn){ { -1, -1 } };
+	env->nested_fd = -1;
+	mark_configure(env->skel, 0, ~0U);
+	env->skel->data_mark_cfg->mark_debug = 0;
+	env->skel->data_mark_cnt->mark_stats = (struct mptcp_mark_stats){};
+
+	env->cgroup_fd = test__join_cgroup(MARK_CGROUP);
+	if (!ASSERT_OK_FD(env->cgroup_fd, "join cgroup"))
+		return -1;
+	env->nested_fd = create_and_get_cgroup(MARK_NESTED);
+	if (!ASSERT_OK_FD(env->nested_fd, "create cgroup") ||
+	    mark_attach(env->skel, mptcp_mark, env->cgroup_fd) ||
+	    mark_attach(env->table, mptcp_mark_table, env->cgroup_fd))
+		goto fail;
+
+	for (end = CLIENT; end <= SERVER; end++) {
+		/* Of this process alone: test_progs -j runs tests in parallel */
+		snprintf(env->netns[end], sizeof(env->netns[end]), "mark_%c_%d",
+			 end == CLIENT ? 'c' : 's', getpid());
+		env->netns_obj[end] = netns_new(env->netns[end], false);
+		if (!ASSERT_OK_PTR(env->netns_obj[end], "namespace"))
+			goto fail;
 	}
-	free(nft);
+	/* IPv6 addresses of new links are usable at once, link-local ones too */
+	if (mark_has_ipv6() && (mark_sysctls(env, "net/ipv6/conf/all/accept_dad", "0") ||
+				mark_sysctls(env, "net/ipv6/conf/default/accept_dad", "0")))
+		goto fail;
+	if (!mark_links(env, links))
+		return 0;
+fail:
+	mark_env_close(env);
+	return -1;
 }
 
-/* Marks of subflows 1, 2, 3, … at first */
-static const __u32 mark_ordinals[] = { 1, 2, 3, 4, 5, 6, 7, 8, 9 };
+/* What the machine lacks for all tests, or NULL */
+static inline const char *mark_lacks(struct mptcp_mark **skel)
+{
+	int fd = socket(AF_INET, SOCK_STREAM, IPPROTO_MPTCP);
+
+	if (fd < 0)
+		return "no MPTCP: CONFIG_MPTCP=y, net.mptcp.enabled=1";
+	close(fd);
+	if (system("command -v ip >/dev/null && ip mptcp limits show >/dev/null 2>&1"))
+		return "no 'ip mptcp': iproute2 5.7";
+	if (system("command -v nft >/dev/null"))
+		return "no nft";
+	*skel = mptcp_mark__open_and_load();
+	if (!*skel && errno == ENOTSUPP)
+		return "no JIT that can call kernel functions: CONFIG_BPF_JIT=y";
+	return NULL;
+}
+
+/* What a maintainer wants to see of a subtest that failed */
+static inline void mark_dump(struct mark_env *env)
+{
+	int end;
+
+	for (end = CLIENT; end <= SERVER; end++) {
+		fprintf(stderr, "%s:\n", env->netns[end]);
+		mark_run_with(env->netns[end], "sh 1>&2",
+			      "ss -aMenit; ss -aneit; nstat -as | grep -i mptcp\n"
+			      "ip mptcp endpoint; ip mptcp limits; nft list ruleset; true\n");
+	}
+}
+
+/* Run the subtests of a table, each in an environment of its own */
+static inline void mark_run(const struct mark_test *tests, int n)
+{
+	struct mptcp_mark_table *table = NULL;
+	struct mptcp_mark *skel = NULL;
+	const char *lacks = mark_lacks(&skel);
+	struct mark_env e;
+	int i;
+
+	if (!lacks) {
+		table = mptcp_mark_table__open_and_load();
+		if (!ASSERT_OK_PTR(skel, "load mptcp_mark") ||
+		    !ASSERT_OK_PTR(table, "load mptcp_mark_table"))
+			goto destroy;
+	}
+	for (i = 0; i < n; i++) {
+		if (!test__start_subtest(tests[i].name))
+			continue;
+		if (lacks || (tests[i].ipv6 && !mark_has_ipv6())) {
+			mark_skip("%s", lacks ?: "no IPv6: CONFIG_IPV6=y, CONFIG_MPTCP_IPV6=y");
+			continue;
+		}
+		e = (struct mark_env){ .skel = skel, .table = table, .data = tests[i].data };
+		if (mark_env_open(&e, tests[i].links))
+			continue;
+		tests[i].run(&e);
+		if (env.subtest_state->error_cnt)
+			mark_dump(&e);
+		mark_env_close(&e);
+	}
+destroy:
+	mptcp_mark__destroy(skel);
+	mptcp_mark_table__destroy(table);
+}
 
 #endif /* __MPTCP_MARK_HELPERS_H__ */

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* Many connections, at once and in turn: each has its marks 1, 2, 3. */
+/* Many connections, at once and in turn: each has its marks 1, 2, 3. Rule 11. */
 #include <sys/resource.h>
 #include "mptcp_mark_helpers.h"
 
@@ -24,28 +24,20 @@ static int raise_limit(rlim_t fds)
 static void test_at_once(struct mark_env *env)
 {
 	static struct mark_conn conn[AT_ONCE];
-	struct mark_seen seen;
 	int i, n;
 
-	if (raise_limit(2 * AT_ONCE + 100) || mark_endpoints(env, AF_INET, 2) ||
-	    mark_listen(env, "10.0.1.2"))
+	if (raise_limit(2 * AT_ONCE + 100) ||
+	    mark_watch_links(env, CLIENT, AF_INET, mark_ordinals, 3) ||
+	    mark_endpoints(env, AF_INET, 2, 3) || mark_listen(env, "10.0.1.2"))
 		return;
-
 	for (n = 0; n < AT_ONCE; n++)
-		if (mark_connect(env, "10.0.1.2", &conn[n]))
-			goto disconnect;
-	for (i = 0; i < n; i++)
-		if (mark_wait_subflows(conn[i].client_fd, 3))
-			goto disconnect;
-
-	if (mark_see(env, false, &seen))
-		goto disconnect;
-	for (i = 0; i < n; i++)
-		mark_check(&seen, conn[i].client_fd, mark_ordinals, 3);
-	mark_unsee(&seen);
-disconnect:
-	for (i = 0; i < n; i++)
+		if (mark_connect_from(env, "10.0.1.2", MARK_CGROUP, IPPROTO_MPTCP, &conn[n]))
+			break;
+	for (i = 0; i < n; i++) {
+		if (!mark_wait(mark_has_subflows(conn[i].fd[CLIENT], 3)))
+			mark_expect_of(conn[i].fd[CLIENT], mark_ordinals, 3);
 		mark_disconnect(&conn[i]);
+	}
 }
 
 static void test_in_turn(struct mark_env *env)
@@ -53,21 +45,17 @@ static void test_in_turn(struct mark_env *env)
 	const char *times = getenv("MPTCP_MARK_IN_TURN");
 	int i, n = times ? atoi(times) : IN_TURN;
 
-	if (!ASSERT_GT(n, 0, "MPTCP_MARK_IN_TURN") || mark_endpoints(env, AF_INET, 2) ||
-	    mark_listen(env, "10.0.1.2"))
+	if (!ASSERT_GT(n, 0, "MPTCP_MARK_IN_TURN") ||
+	    mark_watch_links(env, CLIENT, AF_INET, mark_ordinals, 3) ||
+	    mark_endpoints(env, AF_INET, 2, 3) || mark_listen(env, "10.0.1.2"))
 		return;
-
 	for (i = 0; i < n; i++) {
 		mark_disconnect(&env->conn);
-		/* Ports come again in the long run: look at the last connection only */
-		if ((i == n - 1 && mark_forget(env->client)) ||
-		    mark_connect(env, "10.0.1.2", &env->conn) ||
-		    mark_wait_subflows(env->conn.client_fd, 3))
+		if (mark_connect(env, "10.0.1.2") || mark_wait_subflows(env, CLIENT, 3))
 			return;
 	}
-
-	mark_expect(env, mark_ordinals, 3);
-	ASSERT_EQ(env->skel->data_mark_cnt->mark_stats.marked, (__u64)n * 3, "marked");
+	mark_expect(env, CLIENT, mark_ordinals, 3);
+	mark_expect_stats(env, n * 3, 0);
 }
 
 static const struct mark_test tests[] = {

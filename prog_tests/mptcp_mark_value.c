@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /* What the mark is made of: base, mask, and the application's: rules 2 and 10. */
+#include <pthread.h>
+#include <sys/mount.h>
+#include <sys/random.h>
 #include "mptcp_mark_helpers.h"
 
 struct value_case {
@@ -8,70 +11,136 @@ struct value_case {
 	__u32 expected[3];
 };
 
-static void expect_msk_mark(int fd, __u32 expected)
-{
-	socklen_t len = sizeof(__u32);
-	__u32 mark = ~expected;
-
-	ASSERT_OK(getsockopt(fd, SOL_SOCKET, SO_MARK, &mark, &len), "getsockopt(SO_MARK)");
-	ASSERT_EQ(mark, expected, "mark of the msk");
-}
-
 static void test_case(struct mark_env *env)
 {
 	const struct value_case *c = env->data;
-	struct mptcp_mark_config *config = &env->skel->data_mark_cfg->mark_config;
-
-	config->base = c->base;
-	config->mask = c->mask;
-	if (mark_endpoints(env, AF_INET, 2) || mark_listen(env, "10.0.1.2") ||
-	    mark_connect_app(env, IPPROTO_MPTCP, c->app) ||
-	    mark_wait_subflows(env->conn.client_fd, 3))
-		return;
-	mark_expect(env, c->expected, 3);
-	expect_msk_mark(env->conn.client_fd, c->app);
-}
-
-/* Between connect and the joins: the kernel rewrites what is there */
-static void test_app_before_joins(struct mark_env *env)
-{
-	static const __u32 rewritten[] = { 0x5500 }, joined[] = { 0x5500, 0x5502, 0x5503 };
+	socklen_t len = sizeof(__u32);
+	__u32 mark;
 	int fd;
 
-	env->skel->data_mark_cfg->mark_config.mask = 0xff;
-	if (mark_start(env, AF_INET, 0))
+	mark_configure(env->skel, c->base, c->mask);
+	if (mark_watch_links(env, CLIENT, AF_INET, c->expected, 3) ||
+	    mark_endpoints(env, AF_INET, 2, 3) || mark_listen(env, "10.0.1.2"))
 		return;
-	mark_expect(env, mark_ordinals, 1);
-
-	fd = env->conn.client_fd;
-	if (mark_set(fd, 0x5500) || mark_forget(env->client) || mark_byte(&env->conn))
+	fd = mark_socket(env, CLIENT, MARK_CGROUP, AF_INET, SOCK_STREAM, IPPROTO_MPTCP);
+	if (mark_set(fd, c->app) || mark_connect_fd(env, fd) || mark_wait_subflows(env, CLIENT, 3))
 		return;
-	mark_expect(env, rewritten, 1);
-	if (mark_endpoints(env, AF_INET, 2) || mark_wait_subflows(fd, 3))
-		return;
-	mark_expect(env, joined, 3);
-	expect_msk_mark(fd, 0x5500);
+	mark_expect(env, CLIENT, c->expected, 3);
+	if (ASSERT_OK(getsockopt(fd, SOL_SOCKET, SO_MARK, &mark, &len), "getsockopt(SO_MARK)"))
+		ASSERT_EQ(mark, c->app, "mark of the MPTCP socket");
 }
 
-static void test_app_after_joins(struct mark_env *env)
+/* The kernel rewrites the subflows that there are; later joins compose with that */
+static void test_app_later(struct mark_env *env)
 {
-	static const __u32 joined[] = { 0x5500, 0x5500, 0x5503 };
-	struct mark_seen seen;
-	int fd;
+	static const __u32 expected[] = { 0x5500, 0x5500, 0x5503 };
 
-	env->skel->data_mark_cfg->mark_config.mask = 0xff;
-	if (mark_start(env, AF_INET, 1))
+	mark_configure(env->skel, 0, 0xff);
+	if (mark_start_watched(env, AF_INET, 1))
 		return;
-	mark_expect(env, mark_ordinals, 2);
+	mark_expect(env, CLIENT, mark_ordinals, 2);
+	if (mark_watched(env, CLIENT) || mark_set(env->conn.fd[CLIENT], 0x5500) ||
+	    mark_watch_links(env, CLIENT, AF_INET, expected, 3) || mark_endpoint(env, 3) ||
+	    mark_wait_subflows(env, CLIENT, 3) || mark_send(&env->conn, SERVER, 1 << 20))
+		return;
+	mark_expect(env, CLIENT, expected, 3);
+}
 
-	fd = env->conn.client_fd;
-	if (mark_set(fd, 0x5500) || mark_forget(env->client) ||
-	    mark_endpoint(env, AF_INET, 3) ||
-	    mark_wait_subflows(fd, 3) || mark_see(env, false, &seen))
+struct changer {
+	pthread_t thread;
+	struct mptcp_mark *skel;
+	bool stop;
+};
+
+static void *change(void *arg)
+{
+	struct changer *c = arg;
+
+	while (!READ_ONCE(c->stop)) {
+		mark_configure(c->skel, 0x100, 0xfff);
+		mark_configure(c->skel, 0x2000, 0xf000);
+	}
+	return NULL;
+}
+
+/* Base and mask change all the time: none is combined with the other's old value */
+static void test_change(struct mark_env *env)
+{
+	struct changer changer = { .skel = env->skel };
+	int i, seen[2] = {};
+	__u32 mark;
+
+	mark_configure(env->skel, 0x100, 0xfff);
+	if (mark_endpoints(env, AF_INET, 2, 9) || mark_listen(env, "10.0.1.2") ||
+	    !ASSERT_OK(pthread_create(&changer.thread, NULL, change, &changer), "thread"))
 		return;
-	seen.quiet = true;
-	mark_check(&seen, fd, joined, 3);
-	mark_unsee(&seen);
+	for (i = 0; i < 100 && !mark_connect(env, "10.0.1.2"); i++) {
+		struct mark_table table;
+		int j, n = 0;
+
+		if (mark_wait_subflows(env, CLIENT, 9))
+			break;
+		n = mark_get_table(env->conn.fd[CLIENT], &table);
+		for (j = 0; j < n; j++) {
+			mark = table.subflow[j].mark;
+			if (mark == 0x2000)
+				seen[1]++;
+			else if (ASSERT_EQ(mark, 0x101 + j, "mark"))
+				seen[0]++;
+		}
+		mark_disconnect(&env->conn);
+	}
+	WRITE_ONCE(changer.stop, true);
+	pthread_join(changer.thread, NULL);
+	ASSERT_EQ(i, 100, "connections");
+	ASSERT_GT(seen[0], 0, "marks of the one pair");
+	ASSERT_GT(seen[1], 0, "marks of the other");
+}
+
+/* How many markings with this base are traced */
+static int traced(__u32 base)
+{
+	FILE *f = fopen("/sys/kernel/tracing/trace", "r");
+	char line[512];
+	__u32 mark;
+	char *m;
+	int n = 0;
+
+	if (!ASSERT_OK_PTR(f, "open trace"))
+		return -1;
+	while (fgets(line, sizeof(line), f)) {
+		m = strstr(line, "Mark <");
+		n += m && sscanf(m, "Mark <%u> : return code <0>", &mark) == 1 &&
+		     mark > base && mark <= base + 3;
+	}
+	fclose(f);
+	return n;
+}
+
+/* The trace is the machine's, and keeps what was: a base that is not in it */
+static void test_debug(struct mark_env *env)
+{
+	__u32 debug, base;
+
+	if (access("/sys/kernel/tracing/trace", F_OK) &&
+	    mount("none", "/sys/kernel/tracing", "tracefs", 0, NULL)) {
+		mark_skip("no tracefs: %s", strerror(errno));
+		return;
+	}
+	if (mark_endpoints(env, AF_INET, 2, 3) || mark_listen(env, "10.0.1.2"))
+		return;
+	for (debug = 0; debug <= 1; debug++) {
+		do {
+			getrandom(&base, sizeof(base), 0);
+			base &= 0x7fffff00;
+		} while (traced(base) > 0);
+		mark_configure(env->skel, base, ~0U);
+		env->skel->data_mark_cfg->mark_debug = debug;
+		if (mark_connect(env, "10.0.1.2") || mark_wait_subflows(env, CLIENT, 3))
+			return;
+		ASSERT_EQ(traced(base), debug ? 3 : 0, "traced");
+		mark_disconnect(&env->conn);
+	}
 }
 
 #define CASE(_name, _base, _mask, _app, ...)					\
@@ -87,8 +156,9 @@ static const struct mark_test tests[] = {
 	CASE("wraps_to_0",   0xff,    0xff,    0xaa00, 0xaa00, 0xaa01, 0xaa02),
 	CASE("empty_mask",   0x100,   0,       0xab,   0xab, 0xab, 0xab),
 	CASE("mark_0",	     ~0U,     ~0U,     0xab,   0, 1, 2),
-	{ "app_before_joins", 3, test_app_before_joins },
-	{ "app_after_joins", 3, test_app_after_joins },
+	{ "app_later", 3, test_app_later },
+	{ "change", 9, test_change },
+	{ "debug", 3, test_debug },
 };
 
 void test_mptcp_mark_value(void)

@@ -1,235 +1,171 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * A mark of its own for every subflow of an MPTCP connection, 1, 2, 3, … in
- * the order of creation, and a table to read them back. The kernel numbers the
- * subflows of a connection itself (subflow_id): state is kept where that is
- * not the whole truth, and for those few sockets alone.
+ * Give every subflow of an MPTCP connection a mark of its own: 1, 2, 3, … in
+ * the order in which they were created.
+ *
+ * The kernel numbers the subflows of an MPTCP socket (subflow_id), and that
+ * number is the ordinal in most cases. State is kept for the others alone.
  */
 #include "bpf_tracing_net.h"
 #include <bpf/bpf_helpers.h>
 #include "mptcp_mark.h"
 
-#define EINVAL		22
-#define TABLE_MAX	80	/* entries in a page, what the kernel gives us */
-#define PENDING_MAX	80	/* more joins than the kernel lets a connection have */
-
 char _license[] SEC("license") = "GPL";
 
-struct mptcp_mark_config mark_config SEC(".data.mark_cfg") = { .mask = ~0U };
+union mptcp_mark_config mark_config SEC(".data.mark_cfg") = { .mask = ~0U };
+__u32 mark_debug SEC(".data.mark_cfg");		/* not 0: trace each marking */
 struct mptcp_mark_stats mark_stats SEC(".data.mark_cnt");
-__u32 zero;	/* a start that the verifier takes for any: loops converge */
 
-/*
- * Of an msk that was disconnected and connected again: how many ids went to
- * its earlier connections. Of a subflow: there while its id is pending.
- */
+/* Of an MPTCP socket: subflow_id is the ordinal only below first_counted */
+struct subflow_count {
+	__u32 first_counted;	/* subflow_id from which on we count ourselves */
+	__u32 last;		/* the last ordinal that we gave */
+};
+
 struct {
 	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__type(key, int);
-	__type(value, __u32);
-} mark_state SEC(".maps");
+	__type(value, struct subflow_count);
+} subflow_counts SEC(".maps");
 
-static struct mptcp_subflow_context *subflow_ctx(const void *ssk)
-{
-	return bpf_core_cast(bpf_core_cast(ssk, struct inet_connection_sock)->icsk_ulp_data,
-			     struct mptcp_subflow_context);
-}
+/* Of a subflow that the kernel will put into its connection later */
+struct pending_join {
+	__u32 ordinal;
+	__u32 our_flag;		/* we asked for the callback, and must take it back */
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, int);
+	__type(value, struct pending_join);
+} pending_joins SEC(".maps");
 
 /*
- * An accepted join that found its msk in use gets its id later, in the order
- * of the join_list. 0: it is no longer there
+ * After a disconnect, the kernel goes on with the ids of the connection before:
+ * count the subflows of the new one instead.
  */
-static __u32 pending_id(struct mptcp_sock *msk, struct mptcp_subflow_context *subflow)
+static __u32 initial_ordinal(struct mptcp_sock *msk)
 {
-	struct list_head *head = &msk->join_list, *pos = head->next;
-	__u32 n;
+	__u64 create = msk->subflow_id == 2 ? 0 : BPF_SK_STORAGE_GET_F_CREATE;
+	struct subflow_count *count = bpf_sk_storage_get(&subflow_counts, msk, NULL, create);
 
-	bpf_for(n, 0, PENDING_MAX) {
-		if (pos == head)
-			break;
-		if (pos == &subflow->node)
-			return msk->subflow_id + n;
-		pos = pos->next;
-	}
-	return 0;
-}
-
-/* The initial subflow is the first. Its msk has had other connections before? */
-static __u32 first_ordinal(struct mptcp_sock *msk)
-{
-	__u32 earlier = msk->subflow_id - 2, *state;
-
-	if (earlier) {
-		state = bpf_sk_storage_get(&mark_state, msk, 0, BPF_SK_STORAGE_GET_F_CREATE);
-		if (state)
-			*state = earlier;
-		else
-			__sync_fetch_and_add(&mark_stats.failed, 1);
-	}
+	if (!count)
+		return create ? 0 : 1;
+	count->first_counted = msk->subflow_id;
+	count->last = 1;
 	return 1;
 }
 
+/*
+ * A join that was accepted while the MPTCP socket was in use has no id yet, and
+ * others can get theirs first: from then on, count the subflows of this socket.
+ */
 static __u32 join_ordinal(struct mptcp_sock *msk, __u32 id)
 {
-	__u32 *earlier = bpf_sk_storage_get(&mark_state, msk, 0, 0);
+	struct subflow_count *count = bpf_sk_storage_get(&subflow_counts, msk, NULL, 0);
+	struct subflow_count start = { msk->subflow_id, msk->subflow_id - 1 };
 
-	return earlier ? id - *earlier : id;
+	if (!count && !id) {
+		count = bpf_sk_storage_get(&subflow_counts, msk, &start,
+					   BPF_SK_STORAGE_GET_F_CREATE);
+		if (!count)	/* created by another CPU meanwhile, or no memory */
+			count = bpf_sk_storage_get(&subflow_counts, msk, NULL, 0);
+	}
+	if (!count || (id && id < count->first_counted))
+		return id;
+	return __sync_fetch_and_add(&count->last, 1) + 1;
 }
 
-static void await_id(struct bpf_sock_ops *skops, bool wait)
+static int set_mark(struct bpf_sock_ops *skops, struct bpf_sock *ssk, __u32 ordinal)
 {
-	int flags = skops->bpf_sock_ops_cb_flags & ~BPF_SOCK_OPS_PARSE_ALL_HDR_OPT_CB_FLAG;
+	/* One load, so that base and mask belong together */
+	union mptcp_mark_config config = { .word = *(volatile __u64 *)&mark_config.word };
+	__u32 mark;
+	int err;
 
-	if (wait)
-		flags |= BPF_SOCK_OPS_PARSE_ALL_HDR_OPT_CB_FLAG;
-	bpf_sock_ops_cb_flags_set(skops, flags);
+	mark = (ssk->mark & ~config.mask) | ((config.base + ordinal) & config.mask);
+	err = bpf_setsockopt(skops, SOL_SOCKET, SO_MARK, &mark, sizeof(mark));
+	if (mark_debug)
+		bpf_printk("Mark <%u> : return code <%d>", mark, err);
+	return err;
+}
+
+/* Have this program called for the next packet that comes */
+static int await_id(struct bpf_sock_ops *skops, struct bpf_sock *ssk, __u32 ordinal)
+{
+	int flags = skops->bpf_sock_ops_cb_flags;
+	struct pending_join *join;
+
+	join = bpf_sk_storage_get(&pending_joins, ssk, NULL, BPF_SK_STORAGE_GET_F_CREATE);
+	if (!join)
+		return -1;
+	join->ordinal = ordinal;
+	join->our_flag = ~flags & BPF_SOCK_OPS_PARSE_ALL_HDR_OPT_CB_FLAG;
+	return bpf_sock_ops_cb_flags_set(skops, flags | join->our_flag);
+}
+
+/* The ordinal of a pending join that the kernel has put into its connection, or 0 */
+static __u32 joined_ordinal(struct bpf_sock_ops *skops, struct bpf_sock *ssk, __u32 id)
+{
+	struct pending_join *join = bpf_sk_storage_get(&pending_joins, ssk, NULL, 0);
+	__u32 ordinal;
+
+	if (!join || !id)
+		return 0;
+	ordinal = join->ordinal;
+	bpf_sock_ops_cb_flags_set(skops, skops->bpf_sock_ops_cb_flags & ~join->our_flag);
+	bpf_sk_storage_delete(&pending_joins, ssk);
+	__sync_fetch_and_add(&mark_stats.pending, -1);
+	return ordinal;
 }
 
 SEC("sockops")
 int mptcp_mark(struct bpf_sock_ops *skops)
 {
-	struct mptcp_subflow_context *subflow;
 	struct bpf_sock *ssk = skops->sk;
-	__u32 mark, n, mask = mark_config.mask;
+	struct mptcp_subflow_context *subflow;
 	struct mptcp_sock *msk;
 	bool pending = false;
-	int err;
+	__u32 ordinal, id;
 
 	switch (skops->op) {
 	case BPF_SOCK_OPS_TCP_CONNECT_CB:		/* before the SYN is built */
 	case BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB:	/* before an accepted one is used */
-	case BPF_SOCK_OPS_PARSE_HDR_OPT_CB:		/* an id was pending */
+	case BPF_SOCK_OPS_PARSE_HDR_OPT_CB:		/* asked for in await_id() */
+	case BPF_SOCK_OPS_RTT_CB:			/* if another program took ours away */
+	case BPF_SOCK_OPS_STATE_CB:
 		break;
 	default:
 		return 1;
 	}
 
-	/* Hands off plain TCP */
 	msk = ssk ? bpf_skc_to_mptcp_sock(ssk) : NULL;
-	if (!msk)
+	if (!msk)	/* plain TCP */
 		return 1;
-	subflow = subflow_ctx(ssk);
+	subflow = bpf_core_cast(bpf_core_cast(ssk, struct inet_connection_sock)->icsk_ulp_data,
+				struct mptcp_subflow_context);
+	id = subflow->subflow_id;
 
-	/* Most are ours to open: theirs is the straight way through the code */
-	switch (__builtin_expect(skops->op, BPF_SOCK_OPS_TCP_CONNECT_CB)) {
-	case BPF_SOCK_OPS_TCP_CONNECT_CB:
-		n = subflow->request_join ? join_ordinal(msk, subflow->subflow_id) :
-					    first_ordinal(msk);
-		break;
-	case BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB:
-		n = subflow->subflow_id;
-		if (!n) {
-			n = pending_id(msk, subflow);
-			pending = bpf_sk_storage_get(&mark_state, ssk, 0,
-						     BPF_SK_STORAGE_GET_F_CREATE);
-			if (pending)
-				await_id(skops, true);
-		}
-		break;
-	default:
-		n = subflow->subflow_id;
-		if (!n || bpf_sk_storage_delete(&mark_state, ssk))
+	if (skops->op == BPF_SOCK_OPS_TCP_CONNECT_CB ||
+	    skops->op == BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB) {
+		pending = skops->op == BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB && !id;
+		ordinal = msk->first == (void *)ssk ? initial_ordinal(msk) : join_ordinal(msk, id);
+	} else {
+		ordinal = joined_ordinal(skops, ssk, id);
+		if (!ordinal)
 			return 1;
-		await_id(skops, false);
-		break;
 	}
 
-	if (!n)
-		return 1;
-
-	/* fwmark bits are shared: those outside the mask stay as inherited */
-	mark = (ssk->mark & ~mask) | ((mark_config.base + n) & mask);
-	err = bpf_setsockopt(skops, SOL_SOCKET, SO_MARK, &mark, sizeof(mark));
-	if (mark_config.debug)
-		bpf_printk("Mark <%u> : return code <%d>", mark, err);
-
-	if (!pending)
-		__sync_fetch_and_add(err ? &mark_stats.failed : &mark_stats.marked, 1);
+	if (!ordinal || set_mark(skops, ssk, ordinal) ||
+	    (pending && await_id(skops, ssk, ordinal)))
+		__sync_fetch_and_add(&mark_stats.failed, 1);
+	else if (pending)
+		__sync_fetch_and_add(&mark_stats.pending, 1);
+	else
+		__sync_fetch_and_add(&mark_stats.marked, 1);
 
 	/* Whatever happened, the connection goes on */
-	return 1;
-}
-
-/* Not inlined: optimized with the loop, the checks no longer suit the verifier */
-static __noinline bool fill_entry(struct mptcp_mark_table *table, void *end, __u32 n,
-				  const struct mptcp_subflow_context *subflow)
-{
-	const struct sock *ssk = bpf_core_cast(subflow->tcp_sock, struct sock);
-	const struct inet_sock *inet = bpf_core_cast(ssk, struct inet_sock);
-	const struct sock_common *skc = &ssk->__sk_common;
-	struct mptcp_mark_entry *e;
-
-	if (n >= TABLE_MAX)
-		return false;
-	e = &table->entry[n];
-	barrier_var(e);		/* what is checked is what is used */
-	if ((void *)(e + 1) > end)
-		return false;
-
-	__builtin_memset(e, 0, sizeof(*e));
-	e->id = subflow->subflow_id;
-	e->mark = ssk->sk_mark;
-	e->family = skc->skc_family;
-	e->local_port = inet->inet_sport;
-	e->remote_port = skc->skc_dport;
-	if (e->family == AF_INET6) {
-		__builtin_memcpy(e->local, &skc->skc_v6_rcv_saddr, sizeof(e->local));
-		__builtin_memcpy(e->remote, &skc->skc_v6_daddr, sizeof(e->remote));
-	} else {
-		__builtin_memcpy(e->local, &skc->skc_rcv_saddr, sizeof(skc->skc_rcv_saddr));
-		__builtin_memcpy(e->remote, &skc->skc_daddr, sizeof(skc->skc_daddr));
-	}
-	return true;
-}
-
-SEC("cgroup/getsockopt")
-int mptcp_mark_table(struct bpf_sockopt *ctx)
-{
-	struct mptcp_mark_table *table = ctx->optval;
-	struct mptcp_subflow_context *subflow;
-	struct list_head *head, *pos;
-	void *end = ctx->optval_end;
-	__u32 total = 0, filled = zero;
-	struct mptcp_sock *msk;
-	struct sock *ssk;
-	int i;
-
-	if (ctx->level != SOL_MPTCP || ctx->optname != MPTCP_MARK_TABLE ||
-	    !ctx->sk || ctx->sk->protocol != IPPROTO_MPTCP) {
-		/* Of a long answer we are shown a page: leave all of it alone */
-		if (ctx->optlen > end - ctx->optval)
-			ctx->optlen = 0;
-		return 1;
-	}
-
-	if ((void *)(table + 1) > end) {
-		ctx->retval = -EINVAL;
-		return 1;
-	}
-
-	/* The kernel runs us with the msk locked */
-	msk = bpf_core_cast(ctx->sk, struct mptcp_sock);
-	head = &msk->conn_list;
-	pos = head->next;
-	bpf_for(i, 0, TABLE_MAX) {
-		if (pos == head)
-			break;
-		subflow = bpf_core_cast(pos, struct mptcp_subflow_context);
-		ssk = bpf_core_cast(subflow->tcp_sock, struct sock);
-		pos = pos->next;
-		if (ssk->sk_state == TCP_CLOSE || ssk->sk_state == TCP_LISTEN)
-			continue;
-
-		total++;
-		filled += fill_entry(table, end, filled, subflow);
-	}
-
-	table->token = msk->token;
-	table->total = total;
-	table->entry_size = sizeof(table->entry[0]);
-	table->reserved = 0;
-	ctx->optlen = sizeof(*table) + filled * sizeof(table->entry[0]);
-	ctx->retval = 0;
 	return 1;
 }

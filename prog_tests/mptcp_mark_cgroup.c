@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: GPL-2.0
+/* The sockets of the cgroup and of its descendants: rule 5. */
+#include "mptcp_mark_helpers.h"
+
+static void test_nested(struct mark_env *env)
+{
+	if (mark_watch_links(env, CLIENT, AF_INET, mark_ordinals, 3) ||
+	    mark_endpoints(env, AF_INET, 2, 3) || mark_listen(env, "10.0.1.2") ||
+	    mark_connect_from(env, "10.0.1.2", MARK_NESTED, IPPROTO_MPTCP, &env->conn) ||
+	    mark_wait_subflows(env, CLIENT, 3))
+		return;
+	mark_expect(env, CLIENT, mark_ordinals, 3);
+}
+
+/* Two copies of the program on one cgroup, each with bits of its own */
+static void test_multi(struct mark_env *env)
+{
+	static const __u32 mark[] = { 0x21, 0x22, 0x23 };
+	struct mptcp_mark *other = mptcp_mark__open_and_load();
+
+	if (!ASSERT_OK_PTR(other, "load another"))
+		return;
+	mark_configure(env->skel, 0, 0xf);
+	mark_configure(other, 0x20, 0xf0);
+	if (!mark_attach(other, mptcp_mark, env->cgroup_fd) &&
+	    !mark_watch_links(env, CLIENT, AF_INET, mark, 3) && !mark_start(env, AF_INET, 2))
+		mark_expect(env, CLIENT, mark, 3);
+	mptcp_mark__destroy(other);
+}
+
+/* The socket's cgroup counts, not that of the process which connects it */
+static void test_used_elsewhere(struct mark_env *env)
+{
+	struct mark_place place;
+	int fd, err;
+
+	if (mark_watch_links(env, CLIENT, AF_INET, mark_ordinals, 3) ||
+	    mark_endpoints(env, AF_INET, 2, 3) || mark_listen(env, "10.0.1.2"))
+		return;
+	fd = mark_socket(env, CLIENT, MARK_CGROUP, AF_INET, SOCK_STREAM, IPPROTO_MPTCP);
+	if (mark_enter(env, SERVER, NULL, &place))
+		return;
+	err = mark_connect_fd(env, fd);
+	mark_leave(&place);
+	if (err || mark_wait_subflows(env, CLIENT, 3))
+		return;
+	mark_expect(env, CLIENT, mark_ordinals, 3);
+}
+
+static const struct mark_test tests[] = {
+	{ "nested", 3, test_nested },
+	{ "multi", 3, test_multi },
+	{ "used_elsewhere", 3, test_used_elsewhere },
+};
+
+void test_mptcp_mark_cgroup(void)
+{
+	mark_run(tests, ARRAY_SIZE(tests));
+}

@@ -156,6 +156,7 @@ static inline double us_since(__u64 start_ns)
 
 void bench_cost(void);
 void bench_others(void);
+void bench_getsockopt(void);
 void bench_rate(void);
 void bench_bulk(void);
 void bench_table(void);

@@ -222,4 +222,5 @@ void bench_others(void)
 		figure_report(&loads[i].empty);
 	}
 	figure_report(&conn);
+	bench_getsockopt();
 }

@@ -334,3 +334,60 @@ void bench_table(void)
 	figure_report(&absolute);
 	figure_report(&info);
 }
+
+/* Other getsockopt() calls in the cgroup, with the program and without */
+void bench_getsockopt(void)
+{
+	static struct {
+		int type, level, name;
+		struct figure ratio, none;
+	} calls[] = {
+		{ SOCK_STREAM, SOL_SOCKET, SO_ERROR,
+		  { "getsockopt(SO_ERROR) of TCP, of that with no program", "", AT_MOST, 1.02 },
+		  { "  SO_ERROR of TCP, no program", "ns" } },
+		{ SOCK_STREAM, SOL_TCP, TCP_INFO,
+		  { "getsockopt(TCP_INFO) of TCP, of that with no program", "", AT_MOST, 1.02 },
+		  { "  TCP_INFO of TCP, no program", "ns" } },
+		{ SOCK_DGRAM, SOL_SOCKET, SO_ERROR,
+		  { "getsockopt(SO_ERROR) of UDP, of that with no program", "", AT_MOST, 1.02 },
+		  { "  SO_ERROR of UDP, no program", "ns" } },
+	};
+	char answer[256];
+	socklen_t len;
+	__u64 start;
+	double ns[2];
+	struct net net;
+	struct prog p;
+	int i, j, n, fd, round;
+
+	if (nets_open(&net, 1) || prog_load(&p, OURS))
+		return;
+	run_on_cpu(0);
+	for (round = 0; round < TABLE_ROUNDS; round++) {
+		for (i = 0; i < ARRAY_SIZE(calls); i++) {
+			fd = socket(AF_INET, calls[i].type, 0);
+			for (j = 0; j < 2; j++) {
+				bool with = (round + j) & 1;
+
+				if (with && prog_attach(&p))
+					return;
+				start = get_time_ns();
+				for (n = 0; n < READS; n++) {
+					len = sizeof(answer);
+					getsockopt(fd, calls[i].level, calls[i].name, answer, &len);
+				}
+				ns[with] = us_since(start) / READS * 1e3;
+				if (with)
+					prog_detach(&p);
+			}
+			close(fd);
+			figure_add(&calls[i].ratio, ns[1] / ns[0]);
+			figure_add(&calls[i].none, ns[0]);
+		}
+		progress("getsockopt", round + 1, TABLE_ROUNDS);
+	}
+	for (i = 0; i < ARRAY_SIZE(calls); i++) {
+		figure_report(&calls[i].ratio);
+		figure_report(&calls[i].none);
+	}
+}

@@ -224,9 +224,8 @@ mark mptcp_mark_server/base_mask "base and mask ignored for accepted subflows" \
 	's/(= \{ .word = .*?;)/$1\n\tif (skops->op == BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB)\n\t\tconfig.base = 0, config.mask = ~0U;/'
 mark mptcp_mark_server/both "both ends counted together" \
 	's/return id;/{ static __u32 all = 1; return ++all; }/'
-mark mptcp_mark_server/syncookies "the request must be known" \
-	's/if \(!msk\)/if (!msk || (skops->op == BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB \&\& subflow_is_cookie(ssk)))/;
-	 s/(SEC\("sockops"\))/static bool subflow_is_cookie(struct bpf_sock *ssk)\n{\n\treturn bpf_core_cast(ssk, struct tcp_sock)->rx_opt.cookie_plus;\n}\n\n$1/'
+mark mptcp_mark_server/syncookies "accepted subflows left out" \
+	's/\tcase BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB:.*\n//'
 mark mptcp_mark_server/fastopen "accepted subflows that are not established left out" \
 	"$(left_out 'skops->op == BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB \&\& bpf_core_cast(ssk, struct tcp_sock)->fastopen_rsk')"
 mark mptcp_mark_server/opened_and_accepted "accepted joins counted apart" \

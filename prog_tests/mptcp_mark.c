@@ -4,9 +4,7 @@
 
 static void test_family(struct mark_env *env)
 {
-	int family = *(const int *)env->data;
-
-	if (mark_start_watched(env, family, 2))
+	if (mark_start_watched(env, env->n, 2))
 		return;
 	mark_expect(env, CLIENT, mark_ordinals, 3);
 	mark_expect_stats(env, 3, 0);
@@ -31,7 +29,6 @@ static void test_mixed(struct mark_env *env)
 	mark_expect(env, CLIENT, mark_ordinals, 2);
 }
 
-static const int ipv4 = AF_INET, ipv6 = AF_INET6;
 static const struct mixed_case v4mapped = {
 	"::ffff:10.0.1.2", "10.0.2.2", { AF_INET, AF_INET }
 };
@@ -43,8 +40,8 @@ static const struct mixed_case v6_then_v4 = {
 };
 
 static const struct mark_test tests[] = {
-	{ "ipv4", 3, test_family, &ipv4 },
-	{ "ipv6", 3, test_family, &ipv6, .ipv6 = true },
+	{ "ipv4", 3, test_family, .n = AF_INET },
+	{ "ipv6", 3, test_family, .n = AF_INET6, .ipv6 = true },
 	{ "v4mapped", 2, test_mixed, &v4mapped, .ipv6 = true },
 	{ "v4_then_v6", 2, test_mixed, &v4_then_v6, .ipv6 = true },
 	{ "v6_then_v4", 2, test_mixed, &v6_then_v4, .ipv6 = true },

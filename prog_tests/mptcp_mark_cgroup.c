@@ -6,7 +6,7 @@ static void test_nested(struct mark_env *env)
 {
 	if (mark_watch_links(env, CLIENT, AF_INET, mark_ordinals, 3) ||
 	    mark_endpoints(env, AF_INET, 2, 3) || mark_listen(env, "10.0.1.2") ||
-	    mark_connect_from(env, "10.0.1.2", MARK_NESTED, IPPROTO_MPTCP, &env->conn) ||
+	    mark_connect_from(env, "10.0.1.2", MARK_NESTED, &env->conn) ||
 	    mark_wait_subflows(env, CLIENT, 3))
 		return;
 	mark_expect(env, CLIENT, mark_ordinals, 3);
@@ -28,29 +28,9 @@ static void test_multi(struct mark_env *env)
 	mptcp_mark__destroy(other);
 }
 
-/* The socket's cgroup counts, not that of the process which connects it */
-static void test_used_elsewhere(struct mark_env *env)
-{
-	struct mark_place place;
-	int fd, err;
-
-	if (mark_watch_links(env, CLIENT, AF_INET, mark_ordinals, 3) ||
-	    mark_endpoints(env, AF_INET, 2, 3) || mark_listen(env, "10.0.1.2"))
-		return;
-	fd = mark_socket(env, CLIENT, MARK_CGROUP, AF_INET, SOCK_STREAM, IPPROTO_MPTCP);
-	if (mark_enter(env, SERVER, NULL, &place))
-		return;
-	err = mark_connect_fd(env, fd);
-	mark_leave(&place);
-	if (err || mark_wait_subflows(env, CLIENT, 3))
-		return;
-	mark_expect(env, CLIENT, mark_ordinals, 3);
-}
-
 static const struct mark_test tests[] = {
 	{ "nested", 3, test_nested },
 	{ "multi", 3, test_multi },
-	{ "used_elsewhere", 3, test_used_elsewhere },
 };
 
 void test_mptcp_mark_cgroup(void)

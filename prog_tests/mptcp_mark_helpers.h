@@ -78,6 +78,7 @@ struct mark_env {
 	int watches[2];			/* by end */
 	struct mark_conn conn;		/* the connection of tests that need one only */
 	const void *data;		/* of the subtest */
+	int n;
 };
 
 /* A subtest: its name, the links that it takes, what it does, and with what */
@@ -86,6 +87,7 @@ struct mark_test {
 	int links;
 	void (*run)(struct mark_env *env);
 	const void *data;
+	int n;
 	bool ipv6;			/* needs IPv6 */
 };
 
@@ -104,7 +106,7 @@ static const __u32 mark_ordinals[] = { 1, 2, 3, 4, 5, 6, 7, 8, 9, 10 };
 			test__skip();						\
 	})
 
-/* A fault of the kernel shows, as expected */
+/* A failure that is known, and why */
 #define mark_xfail(reason)	printf("%s:XFAIL:%s\n", __func__, reason)
 
 static inline __u64 mark_deadline(void)
@@ -310,7 +312,7 @@ static inline int mark_counts(struct mark_env *env, int end, int count[][2])
 	return ASSERT_EQ(n, 2 * env->watches[end], "counters") ? 0 : -1;
 }
 
-/* End the watches of an end: what matched had its mark, always, and was there */
+/* Stop watching. Each watch must have seen packets, and none with another mark */
 static inline int mark_watched(struct mark_env *env, int end)
 {
 	int count[env->watches[end] + 1][2], i, n = env->watches[end];
@@ -319,12 +321,12 @@ static inline int mark_watched(struct mark_env *env, int end)
 	if (!n)
 		return 0;
 	/* Sockets that were closed send their last packets in their own time */
-	do {
+	for (i = 0; i < n && get_time_ns() < deadline; usleep(1000)) {
 		if (mark_counts(env, end, count))
 			return -1;
 		for (i = 0; i < n && count[i][0]; i++)
 			;
-	} while (i < n && get_time_ns() < deadline);
+	}
 	for (i = 0; i < n; i++) {
 		ASSERT_GT(count[i][0], 0, "packets with the mark");
 		ASSERT_EQ(count[i][1], 0, "packets with another mark");
@@ -413,13 +415,14 @@ static inline int mark_listen(struct mark_env *env, const char *addr)
 	return mark_listen_from(env, addr, NULL, IPPROTO_MPTCP);
 }
 
-/* Send from one end, and receive at the other: more, if some was sent before */
+/* Send from one end, and receive at the other; more, where some is still to be read */
 static inline int mark_transfer(struct mark_conn *c, int end, size_t to_send, size_t to_recv)
 {
 	static char buf[1 << 16];
+	__u64 deadline = mark_deadline();
 	ssize_t n;
 
-	while (to_recv) {
+	while (to_recv && ASSERT_LT(get_time_ns(), deadline, "transfer in time")) {
 		if (to_send) {
 			n = send(c->fd[end], buf, MIN(sizeof(buf), to_send), MSG_DONTWAIT);
 			if (n < 0 && !ASSERT_EQ(errno, EAGAIN, "send"))
@@ -431,7 +434,7 @@ static inline int mark_transfer(struct mark_conn *c, int end, size_t to_send, si
 			return ASSERT_GT(n, 0, "recv") ? 0 : -1;
 		to_recv -= MAX(n, 0);
 	}
-	return 0;
+	return to_recv ? -1 : 0;
 }
 
 static inline int mark_send(struct mark_conn *c, int end, size_t size)
@@ -451,9 +454,9 @@ static inline int mark_accept(struct mark_env *env, struct mark_conn *c)
 
 /* Connect the client to an address of the listener, from a cgroup or unmarked */
 static inline int mark_connect_from(struct mark_env *env, const char *addr, const char *cgroup,
-				    int proto, struct mark_conn *c)
+				    struct mark_conn *c)
 {
-	struct network_helper_opts opts = { .timeout_ms = MARK_TIMEOUT_MS, .proto = proto };
+	struct network_helper_opts opts = { .timeout_ms = MARK_TIMEOUT_MS, .proto = IPPROTO_MPTCP };
 	struct mark_place place;
 
 	*c = (struct mark_conn){ { -1, -1 } };
@@ -468,7 +471,7 @@ static inline int mark_connect_from(struct mark_env *env, const char *addr, cons
 
 static inline int mark_connect(struct mark_env *env, const char *addr)
 {
-	return mark_connect_from(env, addr, MARK_CGROUP, IPPROTO_MPTCP, &env->conn);
+	return mark_connect_from(env, addr, MARK_CGROUP, &env->conn);
 }
 
 /*
@@ -488,6 +491,16 @@ static inline int mark_connect_fd(struct mark_env *env, int fd)
 	       mark_accept(env, &env->conn) : -1;
 }
 
+/* Disconnect, and connect the same socket again */
+static inline int mark_reconnect(struct mark_env *env)
+{
+	struct sockaddr unspec = { .sa_family = AF_UNSPEC };
+
+	mark_close(&env->conn.fd[SERVER]);
+	return ASSERT_OK(connect(env->conn.fd[CLIENT], &unspec, sizeof(unspec)), "disconnect") ?
+	       mark_connect_fd(env, env->conn.fd[CLIENT]) : -1;
+}
+
 static inline int mark_set(int fd, __u32 mark)
 {
 	return ASSERT_OK(setsockopt(fd, SOL_SOCKET, SO_MARK, &mark, sizeof(mark)),
@@ -496,7 +509,7 @@ static inline int mark_set(int fd, __u32 mark)
 
 /* ---- Subflows */
 
-/* Those that are not closed, and the states that they have, as the table */
+/* The subflows that are not closed, as in the table, and their TCP states */
 static inline int mark_full_info(int fd, struct mark_subflow_info *sub, __u8 *state)
 {
 	__u64 tcp[MARK_MAX];		/* tcpi_state is the first byte of struct tcp_info */
@@ -538,6 +551,13 @@ static inline int mark_wait_subflows(struct mark_env *env, int end, int n)
 	return mark_wait(mark_has_subflows(env->conn.fd[end], n));
 }
 
+/* One join more, as an endpoint is added: n subflows then, at both ends */
+static inline int mark_join(struct mark_env *env, int family, int link, int n)
+{
+	return mark_endpoints(env, family, link, link) || mark_wait_subflows(env, CLIENT, n) ||
+	       mark_wait_subflows(env, SERVER, n);
+}
+
 /* The connection of most tests: to server address 1, with so many joins */
 static inline int mark_start(struct mark_env *env, int family, int joins)
 {
@@ -571,9 +591,12 @@ static inline bool mark_same_addr(const __u8 *addr, __be16 port, const struct so
 	const struct sockaddr_in6 *sin6 = (void *)sa;
 	const struct sockaddr_in *sin = (void *)sa;
 
+	__u8 bytes[16] = {};
+
 	if (sa->ss_family == AF_INET6)
 		return port == sin6->sin6_port && !memcmp(addr, &sin6->sin6_addr, 16);
-	return port == sin->sin_port && !memcmp(addr, &sin->sin_addr, 4);
+	memcpy(bytes, &sin->sin_addr, sizeof(sin->sin_addr));
+	return port == sin->sin_port && !memcmp(addr, bytes, 16);
 }
 
 /* The subflows of fd are n, marked mark[0], mark[1], …, and those of MPTCP_FULL_INFO */
@@ -591,6 +614,7 @@ static inline void mark_expect_of(int fd, const __u32 *mark, int n)
 	for (i = 0; i < n; i++) {
 		s = &table.subflow[i];
 		ASSERT_EQ(s->mark, mark[i], "mark");
+		ASSERT_EQ(s->reserved | table.hdr.reserved, 0, "reserved");
 		ASSERT_EQ(s->id, sub[i].id, "id");
 		ASSERT_EQ(s->family, sub[i].local.ss_family, "family");
 		ASSERT_TRUE(mark_same_addr(s->local, s->local_port, &sub[i].local), "local");
@@ -700,8 +724,9 @@ static inline const char *mark_lacks(struct mptcp_mark **skel)
 	close(fd);
 	if (system("command -v ip >/dev/null && ip mptcp limits show >/dev/null 2>&1"))
 		return "no 'ip mptcp': iproute2 5.7";
-	if (system("command -v nft >/dev/null"))
-		return "no nft";
+	if (system("nft -c 'add table inet t; add chain inet t c; "
+		   "add rule inet t c socket mark 1 counter' 2>/dev/null"))
+		return "no nft, or CONFIG_NFT_SOCKET is not set";
 	*skel = mptcp_mark__open_and_load();
 	if (!*skel && errno == ENOTSUPP)
 		return "no JIT that can call kernel functions: CONFIG_BPF_JIT=y";
@@ -743,7 +768,8 @@ static inline void mark_run(const struct mark_test *tests, int n)
 			mark_skip("%s", lacks ?: "no IPv6: CONFIG_IPV6=y, CONFIG_MPTCP_IPV6=y");
 			continue;
 		}
-		e = (struct mark_env){ .skel = skel, .table = table, .data = tests[i].data };
+		e = (struct mark_env){ .skel = skel, .table = table, .data = tests[i].data,
+				       .n = tests[i].n };
 		if (mark_env_open(&e, tests[i].links))
 			continue;
 		tests[i].run(&e);

@@ -5,21 +5,6 @@
  */
 #include "mptcp_mark_helpers.h"
 
-/* No state leaks from one connection to another one of the same addresses */
-static void test_two_connections(struct mark_env *env)
-{
-	struct mark_conn first;
-
-	if (mark_start_watched(env, AF_INET, 2))
-		return;
-	first = env->conn;
-	if (!mark_connect(env, "10.0.1.2") && !mark_wait_subflows(env, CLIENT, 3)) {
-		mark_expect_of(first.fd[CLIENT], mark_ordinals, 3);
-		mark_expect(env, CLIENT, mark_ordinals, 3);
-	}
-	mark_disconnect(&first);
-}
-
 /* The ordinal of a subflow that is gone is not given again */
 static void test_no_reuse(struct mark_env *env)
 {
@@ -35,7 +20,7 @@ static void test_no_reuse(struct mark_env *env)
 		mark_expect(env, CLIENT, added, 3);
 }
 
-/* Nor is that of the initial one, when its address comes back */
+/* The initial address, removed and added again, gets a new ordinal */
 static void test_initial_removed(struct mark_env *env)
 {
 	static const __u32 removed[] = { 2, 3 }, added[] = { 2, 3, 4 };
@@ -45,7 +30,8 @@ static void test_initial_removed(struct mark_env *env)
 	    mark_wait_subflows(env, CLIENT, 2))
 		return;
 	mark_expect(env, CLIENT, removed, 2);
-	if (mark_watched(env, CLIENT) || mark_watch_link(env, CLIENT, AF_INET, 1, 4) ||
+	if (mark_watched(env, CLIENT) ||
+	    mark_watch(env, CLIENT, "ip saddr 10.0.1.1 tcp flags syn", "4") ||
 	    mark_endpoint(env, 1) || mark_wait_subflows(env, CLIENT, 3))
 		return;
 	mark_expect(env, CLIENT, added, 3);
@@ -66,21 +52,17 @@ static void test_backup_changed(struct mark_env *env)
 /* Disconnect, and connect the same socket again: the ordinals start at 1 */
 static void test_reconnect(struct mark_env *env)
 {
-	struct sockaddr unspec = { .sa_family = AF_UNSPEC };
 	int i;
 
 	if (mark_start_watched(env, AF_INET, 2))
 		return;
 	mark_expect(env, CLIENT, mark_ordinals, 3);
 	for (i = 0; i < 2; i++) {
-		mark_close(&env->conn.fd[SERVER]);
-		if (!ASSERT_OK(connect(env->conn.fd[CLIENT], &unspec, sizeof(unspec)),
-			       "disconnect") ||
-		    mark_connect_fd(env, env->conn.fd[CLIENT]) ||
-		    mark_wait_subflows(env, CLIENT, 3))
+		if (mark_reconnect(env) || mark_wait_subflows(env, CLIENT, 3))
 			return;
 		mark_expect(env, CLIENT, mark_ordinals, 3);
 	}
+	mark_expect_stats(env, 9, 0);
 }
 
 /* Add the join of a link, and expect these marks then */
@@ -104,17 +86,19 @@ static void test_late_attach(struct mark_env *env)
 	join_and_expect(env, 3, late, 3);
 }
 
-/* The join in between counts, though nobody marked it */
+/* The join in between counts, though nobody marked it; of a second connection, too */
 static void test_attach_again(struct mark_env *env)
 {
 	static const __u32 mark[] = { 1, 0, 3 };
+	int again = env->n;
 
-	if (mark_start_watched(env, AF_INET, 0))
+	if (mark_start(env, AF_INET, again) ||
+	    (again && (mark_ip(env, CLIENT, "mptcp endpoint delete id 2") || mark_reconnect(env))))
 		return;
 	mark_detach(env->skel, mptcp_mark);
-	join_and_expect(env, 2, mark, 2);
+	join_and_expect(env, again + 2, mark, 2);
 	if (!mark_attach(env->skel, mptcp_mark, env->cgroup_fd))
-		join_and_expect(env, 3, mark, 3);
+		join_and_expect(env, again + 3, mark, 3);
 }
 
 /* Another program takes the place of ours at once, through the link */
@@ -134,13 +118,13 @@ static void test_replace(struct mark_env *env)
 }
 
 static const struct mark_test tests[] = {
-	{ "two_connections", 3, test_two_connections },
 	{ "no_reuse", 4, test_no_reuse },
 	{ "initial_removed", 3, test_initial_removed },
 	{ "backup_changed", 3, test_backup_changed },
 	{ "reconnect", 3, test_reconnect },
 	{ "late_attach", 3, test_late_attach },
-	{ "attach_again", 3, test_attach_again },
+	{ "attach_again", 3, test_attach_again, .n = 0 },
+	{ "attach_again_reconnected", 4, test_attach_again, .n = 1 },
 	{ "replace", 2, test_replace },
 };
 

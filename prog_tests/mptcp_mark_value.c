@@ -56,10 +56,10 @@ static void *change(void *arg)
 {
 	struct changer *c = arg;
 
-	while (!READ_ONCE(c->stop)) {
-		mark_configure(c->skel, 0x100, 0xfff);
-		mark_configure(c->skel, 0x2000, 0xf000);
-	}
+	int i;
+
+	for (i = 0; !READ_ONCE(c->stop); i++)
+		mark_configure(c->skel, i & 1 ? 0x100 : 0x2000, i & 1 ? 0xfff : 0xf000);
 	return NULL;
 }
 

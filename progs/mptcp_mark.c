@@ -10,16 +10,26 @@
 #include <bpf/bpf_helpers.h>
 #include "mptcp_mark.h"
 
+#define CREATE		BPF_SK_STORAGE_GET_F_CREATE
+#define OUR_FLAGS	(BPF_SOCK_OPS_PARSE_ALL_HDR_OPT_CB_FLAG | BPF_SOCK_OPS_STATE_CB_FLAG)
+
 char _license[] SEC("license") = "GPL";
 
 union mptcp_mark_config mark_config SEC(".data.mark_cfg") = { .mask = ~0U };
 __u32 mark_debug SEC(".data.mark_cfg");		/* not 0: trace each marking */
 struct mptcp_mark_stats mark_stats SEC(".data.mark_cnt");
 
-/* Of an MPTCP socket: subflow_id is the ordinal only below first_counted */
+/* Kept for MPTCP sockets whose ids do not tell the order */
 struct subflow_count {
-	__u32 first_counted;	/* subflow_id from which on we count ourselves */
-	__u32 last;		/* the last ordinal that we gave */
+	union {
+		__u64 word;		/* 0: not known yet */
+		struct {
+			__u32 last;	/* the last ordinal that was given */
+			__u32 first_id;	/* the first id that does not tell its ordinal */
+		};
+	};
+	__u32 earlier;			/* ids of connections before this one */
+	__u32 unused;
 };
 
 struct {
@@ -29,10 +39,11 @@ struct {
 	__type(value, struct subflow_count);
 } subflow_counts SEC(".maps");
 
-/* Of a subflow that the kernel will put into its connection later */
+/* Kept for accepted joins until the kernel gives them their id */
 struct pending_join {
+	union mptcp_mark_config config;	/* as it was when the join was accepted */
 	__u32 ordinal;
-	__u32 our_flag;		/* we asked for the callback, and must take it back */
+	__u32 flags;			/* callbacks that we asked for, to be cleared again */
 };
 
 struct {
@@ -42,100 +53,122 @@ struct {
 	__type(value, struct pending_join);
 } pending_joins SEC(".maps");
 
-/*
- * After a disconnect, the kernel goes on with the ids of the connection before:
- * count the subflows of the new one instead.
- */
+/* After a disconnect, the ids go on from those of the connection before */
 static __u32 initial_ordinal(struct mptcp_sock *msk)
 {
-	__u64 create = msk->subflow_id == 2 ? 0 : BPF_SK_STORAGE_GET_F_CREATE;
-	struct subflow_count *count = bpf_sk_storage_get(&subflow_counts, msk, NULL, create);
+	__u32 earlier = msk->subflow_id - 2;
+	struct subflow_count *count;
 
+	count = bpf_sk_storage_get(&subflow_counts, msk, NULL, earlier ? CREATE : 0);
 	if (!count)
-		return create ? 0 : 1;
-	count->first_counted = msk->subflow_id;
+		return earlier ? 0 : 1;
 	count->last = 1;
+	count->first_id = msk->subflow_id;
+	count->earlier = earlier;
 	return 1;
 }
 
 /*
- * A join that was accepted while the MPTCP socket was in use has no id yet, and
- * others can get theirs first: from then on, count the subflows of this socket.
+ * A join that is accepted while the MPTCP socket is locked gets its id later,
+ * perhaps after younger joins. From the first one on, count the joins.
  */
 static __u32 join_ordinal(struct mptcp_sock *msk, __u32 id)
 {
-	struct subflow_count *count = bpf_sk_storage_get(&subflow_counts, msk, NULL, 0);
-	struct subflow_count start = { msk->subflow_id, msk->subflow_id - 1 };
+	struct subflow_count *count, start = {};
+	__u32 ordinal, missed;
 
-	if (!count && !id) {
-		count = bpf_sk_storage_get(&subflow_counts, msk, &start,
-					   BPF_SK_STORAGE_GET_F_CREATE);
-		if (!count)	/* created by another CPU meanwhile, or no memory */
-			count = bpf_sk_storage_get(&subflow_counts, msk, NULL, 0);
-	}
-	if (!count || (id && id < count->first_counted))
+	count = bpf_sk_storage_get(&subflow_counts, msk, NULL, id ? 0 : CREATE);
+	if (!count && !id)	/* another CPU stored something at the same time */
+		count = bpf_sk_storage_get(&subflow_counts, msk, NULL, CREATE);
+	if (!count)
 		return id;
-	return __sync_fetch_and_add(&count->last, 1) + 1;
+
+	/* Read after the storage is there: who took an id before did not see it */
+	start.first_id = msk->subflow_id;
+	start.last = start.first_id - 1;
+	__sync_val_compare_and_swap(&count->word, 0, start.word);
+	if (id && id < count->first_id)
+		return id - count->earlier;
+
+	ordinal = __sync_fetch_and_add(&count->last, 1) + 1;
+	missed = id - count->earlier - ordinal;
+	if (!id || (int)missed <= 0)
+		return ordinal;
+	/* Joins came while no program was attached */
+	__sync_fetch_and_add(&count->last, missed);
+	return ordinal + missed;
 }
 
-static int set_mark(struct bpf_sock_ops *skops, struct bpf_sock *ssk, __u32 ordinal)
+static int set_mark(struct bpf_sock_ops *skops, struct bpf_sock *ssk, __u32 ordinal,
+		    union mptcp_mark_config config)
 {
-	/* One load, so that base and mask belong together */
-	union mptcp_mark_config config = { .word = *(volatile __u64 *)&mark_config.word };
-	__u32 mark;
-	int err;
+	__u32 mark = (ssk->mark & ~config.mask) | ((config.base + ordinal) & config.mask);
+	int err = bpf_setsockopt(skops, SOL_SOCKET, SO_MARK, &mark, sizeof(mark));
 
-	mark = (ssk->mark & ~config.mask) | ((config.base + ordinal) & config.mask);
-	err = bpf_setsockopt(skops, SOL_SOCKET, SO_MARK, &mark, sizeof(mark));
 	if (mark_debug)
 		bpf_printk("Mark <%u> : return code <%d>", mark, err);
 	return err;
 }
 
-/* Have this program called for the next packet that comes */
-static int await_id(struct bpf_sock_ops *skops, struct bpf_sock *ssk, __u32 ordinal)
+static void set_flags(struct bpf_sock_ops *skops, struct pending_join *join)
 {
 	int flags = skops->bpf_sock_ops_cb_flags;
-	struct pending_join *join;
 
-	join = bpf_sk_storage_get(&pending_joins, ssk, NULL, BPF_SK_STORAGE_GET_F_CREATE);
-	if (!join)
-		return -1;
-	join->ordinal = ordinal;
-	join->our_flag = ~flags & BPF_SOCK_OPS_PARSE_ALL_HDR_OPT_CB_FLAG;
-	return bpf_sock_ops_cb_flags_set(skops, flags | join->our_flag);
+	join->flags |= ~flags & OUR_FLAGS;
+	bpf_sock_ops_cb_flags_set(skops, flags | OUR_FLAGS);
 }
 
-/* The ordinal of a pending join that the kernel has put into its connection, or 0 */
-static __u32 joined_ordinal(struct bpf_sock_ops *skops, struct bpf_sock *ssk, __u32 id)
+/* Have this program called for each packet received, until the id is there */
+static int await_id(struct bpf_sock_ops *skops, struct bpf_sock *ssk, __u32 ordinal,
+		    union mptcp_mark_config config)
+{
+	struct pending_join *join = bpf_sk_storage_get(&pending_joins, ssk, NULL, CREATE);
+
+	if (!join)
+		return -1;
+	join->config = config;
+	join->ordinal = ordinal;
+	set_flags(skops, join);
+	return 0;
+}
+
+/* The kernel may have replaced the mark when it gave the id: set it again */
+static void check_pending(struct bpf_sock_ops *skops, struct bpf_sock *ssk, __u32 id)
 {
 	struct pending_join *join = bpf_sk_storage_get(&pending_joins, ssk, NULL, 0);
-	__u32 ordinal;
+	bool closed = skops->op == BPF_SOCK_OPS_STATE_CB && skops->args[1] == BPF_TCP_CLOSE;
 
-	if (!join || !id)
-		return 0;
-	ordinal = join->ordinal;
-	bpf_sock_ops_cb_flags_set(skops, skops->bpf_sock_ops_cb_flags & ~join->our_flag);
-	bpf_sk_storage_delete(&pending_joins, ssk);
+	if (!join)
+		return;
+	if (!id && !closed) {
+		set_flags(skops, join);		/* another program may have cleared them */
+		return;
+	}
+	if (!id || set_mark(skops, ssk, join->ordinal, join->config))
+		__sync_fetch_and_add(&mark_stats.failed, 1);
+	else
+		__sync_fetch_and_add(&mark_stats.marked, 1);
 	__sync_fetch_and_add(&mark_stats.pending, -1);
-	return ordinal;
+	bpf_sock_ops_cb_flags_set(skops, skops->bpf_sock_ops_cb_flags & ~join->flags);
+	bpf_sk_storage_delete(&pending_joins, ssk);
 }
 
 SEC("sockops")
 int mptcp_mark(struct bpf_sock_ops *skops)
 {
-	struct bpf_sock *ssk = skops->sk;
 	struct mptcp_subflow_context *subflow;
+	struct bpf_sock *ssk = skops->sk;
+	union mptcp_mark_config config;
 	struct mptcp_sock *msk;
 	bool pending = false;
 	__u32 ordinal, id;
 
 	switch (skops->op) {
 	case BPF_SOCK_OPS_TCP_CONNECT_CB:		/* before the SYN is built */
-	case BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB:	/* before an accepted one is used */
-	case BPF_SOCK_OPS_PARSE_HDR_OPT_CB:		/* asked for in await_id() */
-	case BPF_SOCK_OPS_RTT_CB:			/* if another program took ours away */
+	case BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB:	/* before an accepted subflow sends */
+	case BPF_SOCK_OPS_PARSE_HDR_OPT_CB:		/* for pending joins */
 	case BPF_SOCK_OPS_STATE_CB:
+	case BPF_SOCK_OPS_RTT_CB:			/* in case that our flags were cleared */
 		break;
 	default:
 		return 1;
@@ -147,25 +180,26 @@ int mptcp_mark(struct bpf_sock_ops *skops)
 	subflow = bpf_core_cast(bpf_core_cast(ssk, struct inet_connection_sock)->icsk_ulp_data,
 				struct mptcp_subflow_context);
 	id = subflow->subflow_id;
-
-	if (skops->op == BPF_SOCK_OPS_TCP_CONNECT_CB ||
-	    skops->op == BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB) {
-		pending = skops->op == BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB && !id;
-		ordinal = msk->first == (void *)ssk ? initial_ordinal(msk) : join_ordinal(msk, id);
-	} else {
-		ordinal = joined_ordinal(skops, ssk, id);
-		if (!ordinal)
-			return 1;
+	if (skops->op != BPF_SOCK_OPS_TCP_CONNECT_CB &&
+	    skops->op != BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB) {
+		check_pending(skops, ssk, id);
+		return 1;
 	}
 
-	if (!ordinal || set_mark(skops, ssk, ordinal) ||
-	    (pending && await_id(skops, ssk, ordinal)))
+	if (msk->first == (void *)ssk) {
+		ordinal = initial_ordinal(msk);
+	} else {
+		ordinal = join_ordinal(msk, id);
+		pending = !id;
+	}
+	/* One load, so that base and mask belong together */
+	config.word = *(volatile __u64 *)&mark_config.word;
+	if (!ordinal || set_mark(skops, ssk, ordinal, config) ||
+	    (pending && await_id(skops, ssk, ordinal, config)))
 		__sync_fetch_and_add(&mark_stats.failed, 1);
 	else if (pending)
 		__sync_fetch_and_add(&mark_stats.pending, 1);
 	else
 		__sync_fetch_and_add(&mark_stats.marked, 1);
-
-	/* Whatever happened, the connection goes on */
-	return 1;
+	return 1;	/* the connection goes on, whatever happened */
 }

@@ -27,12 +27,11 @@ union mptcp_mark_config {
 /* Counters of subflows since load, in the map ".data.mark_cnt" */
 struct mptcp_mark_stats {
 	__u64 marked;	/* have their mark */
-	__u64 failed;	/* were left with the mark that they had */
-	__u64 pending;	/* accepted while their MPTCP socket was in use: marked, but
-			 * the kernel may replace the mark once, when it puts them
-			 * into the connection (__mptcp_finish_join(),
-			 * net/mptcp/protocol.c). With the next packet that comes
-			 * their mark is set again, and they count as marked.
+	__u64 failed;	/* have it not, or the kernel may take it away again */
+	__u64 pending;	/* accepted while their MPTCP socket was locked: they are marked,
+			 * but the kernel may replace the mark when it gives them their
+			 * id (__mptcp_finish_join(), net/mptcp/protocol.c). The next
+			 * packet received sets it again, and they count as marked.
 			 */
 };
 

@@ -61,7 +61,7 @@ static void test_both(struct mark_env *env)
 			return;
 	}
 	if (mark_join(env, AF_INET, 2, 2) || mark_join(env, AF_INET, 3, 3) ||
-	    mark_send(&env->conn, SERVER, MARK_BULK))
+	    mark_send(&env->conn, SERVER, 1 << 16))
 		return;
 	mark_expect(env, SERVER, mark_ordinals, 3);
 	mark_expect(env, CLIENT, mark_ordinals, 3);

@@ -21,25 +21,23 @@ endif
 BUILD := $(OUTPUT)/build
 TREE_SELFTESTS := $(BUILD)/tree/tools/testing/selftests
 
-# What mptcp_mark.sh loads; test_progs has its own copies inside
-BPF_OBJS := mptcp_mark.bpf.o
-BPF_OBJS += mptcp_mark_table.bpf.o
-BPF_OBJS += mptcp_mark_show.bpf.o
-BPF_OBJS += mptcp_mark_mptcpify.bpf.o
-
 TEST_PROGS := mptcp_mark_progs.sh
 TEST_PROGS += mptcp_mark.sh
-TEST_GEN_PROGS_EXTENDED := test_progs bpftool
-TEST_GEN_FILES := $(BPF_OBJS)
+# What they source
+TEST_FILES := mptcp_mark_lib.sh
+TEST_FILES += mptcp_mark_env.sh
+TEST_FILES += mptcp_mark_up.sh
+TEST_GEN_PROGS_EXTENDED := test_progs
+TEST_GEN_PROGS_EXTENDED += mptcp_mark_user
 
 ifneq ($(OBJ_PATH),)
-TEST_INCLUDES := $(addprefix $(SELFTESTS)/net/,lib.sh mptcp/mptcp_lib.sh) \
+TEST_INCLUDES := $(SELFTESTS)/net/lib.sh \
 		 $(wildcard $(SELFTESTS)/net/lib/sh/*.sh $(SELFTESTS)/net/net_helper.sh)
 endif
 
 override define CLEAN
-	$(RM) -r $(BUILD) $(addprefix $(OUTPUT)/,test_progs bpftool $(BPF_OBJS)) \
-		$(if $(building_out_of_srctree),$(addprefix $(OUTPUT)/,$(TEST_PROGS)))
+	$(RM) -r $(BUILD) $(addprefix $(OUTPUT)/,test_progs mptcp_mark_user mptcp_mark_user.8) \
+		$(if $(building_out_of_srctree),$(addprefix $(OUTPUT)/,$(TEST_PROGS) $(TEST_FILES)))
 endef
 
 # Where plain clang is too old for the tree, the newest installed clang-N
@@ -95,17 +93,21 @@ harness: tree
 		-C $(TREE_SELFTESTS)/bpf OUTPUT=$(BUILD)/bpf $(BPF_TOOLCHAIN) \
 		$(BPF_PATHS) $(NOT_OURS) $(BUILD)/bpf/test_progs
 
-$(addprefix $(OUTPUT)/,test_progs $(BPF_OBJS)): $(OUTPUT)/%: harness
-	$(Q)cp -u $(BUILD)/bpf/$* $@
+$(OUTPUT)/test_progs: harness
+	$(Q)cp -u $(BUILD)/bpf/$(@F) $@
+
+# Of the skeletons, libbpf and the JSON writer that test_progs is built with
+USER_INCLUDES := $(BUILD)/bpf $(BUILD)/bpf/tools/include $(KSRC)/tools/include/uapi \
+		 $(KSRC)/tools/include $(SELFTESTS)/bpf
+
+$(OUTPUT)/mptcp_mark_user: $(wildcard mptcp_mark_user*.c) harness
+	$(Q)$(CC) -g -O2 -Wall $(addprefix -I,$(USER_INCLUDES)) $(filter %.c,$^) \
+		$(BUILD)/bpf/json_writer.o $(BUILD)/bpf/tools/build/libbpf/libbpf.a -lelf -lz -o $@
 
 # Beside what they run, where that is not here: they find the rest from there
 ifneq ($(building_out_of_srctree),)
-all: $(addprefix $(OUTPUT)/,$(TEST_PROGS))
+all: $(addprefix $(OUTPUT)/,$(TEST_PROGS) $(TEST_FILES))
 
-$(addprefix $(OUTPUT)/,$(TEST_PROGS)): $(OUTPUT)/%: % harness
+$(addprefix $(OUTPUT)/,$(TEST_PROGS) $(TEST_FILES)): $(OUTPUT)/%: % harness
 	$(Q)cp -u $< $@
 endif
-
-# For mptcp_mark.sh: that of the system may be too old
-$(OUTPUT)/bpftool: harness
-	$(Q)cp -u $(BUILD)/bpf/tools/sbin/bpftool $@

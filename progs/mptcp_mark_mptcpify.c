@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The TCP sockets that the processes of two cgroups create become MPTCP ones,
- * for programs that do not know of it. Their own children cgroups stay as they
- * are.
+ * The TCP sockets that the processes of a cgroup and of its descendants create
+ * become MPTCP ones, for programs that do not know of it.
  */
 #include "bpf_tracing_net.h"
 #include <bpf/bpf_helpers.h>
@@ -14,20 +13,20 @@
 
 char _license[] SEC("license") = "GPL";
 
-/* Ids of the cgroups: the inode numbers of their folders */
-__u64 mptcpify_cgroups[2] SEC(".data.cgroups") = { ~0ULL, ~0ULL };
+struct {
+	__uint(type, BPF_MAP_TYPE_CGROUP_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, __u32);
+} mptcpify_cgroup SEC(".maps");
 
 SEC("fmod_ret/update_socket_protocol")
 int BPF_PROG(mptcp_mark_mptcpify, int family, int type, int protocol)
 {
-	__u64 id = bpf_get_current_cgroup_id();
-
-	if (id != mptcpify_cgroups[0] && id != mptcpify_cgroups[1])
-		return protocol;
-
 	if ((family == AF_INET || family == AF_INET6) &&
 	    (type & SOCK_TYPE_MASK) == SOCK_STREAM &&
-	    (!protocol || protocol == IPPROTO_TCP))
+	    (!protocol || protocol == IPPROTO_TCP) &&
+	    bpf_current_task_under_cgroup(&mptcpify_cgroup, 0) == 1)
 		return IPPROTO_MPTCP;
 
 	return protocol;

@@ -17,37 +17,16 @@ die()
 # $1: the install tree of our tests, $2: that of upstream's
 ours="$(realpath "$1")"
 theirs="$(realpath "$2")"
-PATH="$ours/mptcp_mark:$PATH"	# for its bpftool
-pins=/sys/fs/bpf/neighbours
-maps=/sys/fs/bpf/neighbours_maps
+user="$ours/mptcp_mark/mptcp_mark_user"
 root="$(awk '$3 == "cgroup2" { print $2; exit }' /proc/self/mounts)"
 logs="$(mktemp -d)"
 trap 'rm -rf "$logs"' EXIT
 rc=0
 
-attach()
-{
-	[ -n "$root" ] || return
-	mountpoint -q /sys/fs/bpf || mount -t bpf none /sys/fs/bpf || return
-	bpftool prog loadall "$ours/mptcp_mark/mptcp_mark.bpf.o" "$pins" pinmaps "$maps" &&
-		bpftool cgroup attach "$root" sock_ops pinned "$pins/mptcp_mark" multi &&
-		bpftool cgroup attach "$root" getsockopt pinned "$pins/mptcp_mark_table" multi &&
-		bpftool map update pinned "$maps/_data_mark_cfg" key 0 0 0 0 \
-			value hex "${base[@]}"  ff ff ff ff  00 00 00 00
-}
-
-detach()
-{
-	bpftool cgroup detach "$root" sock_ops pinned "$pins/mptcp_mark"
-	bpftool cgroup detach "$root" getsockopt pinned "$pins/mptcp_mark_table"
-	rm -r "$pins" "$maps"
-}
-
 # How many subflows our program marked
 marked()
 {
-	bpftool map dump pinned "$maps/_data_mark_cnt" |
-		sed -nE 's/.*"marked": ([0-9]+).*/\1/p'
+	"$user" status "$root" | sed -nE 's/.* marked ([0-9]+) .*/\1/p'
 }
 
 # A result a line, without what differs from run to run; the exit code of the test
@@ -76,11 +55,11 @@ neighbour()
 		echo "# ok $n - $name # SKIP ${why:-it says not why}"
 		return
 	fi
-	attach >"$logs/attach" 2>&1 ||
+	"$user" attach "$root" -t -b "$base" >"$logs/attach" 2>&1 ||
 		die "our program cannot be attached: $(tail -n 1 "$logs/attach")"
 	results "$@" >"$logs/with"
 	marked="$(marked)"
-	detach
+	"$user" detach "$root"
 	passed="$(grep -cE '^ok |:OK' "$logs/with")"
 	if [ "$passed" -eq 0 ] || [ "${marked:-0}" -eq 0 ]; then
 		echo "# not ok $n - $name: $passed pass, ${marked:-0} subflows are marked"
@@ -107,10 +86,10 @@ if [ -n "$why" ]; then
 fi
 echo "# 1..3"
 cd "$theirs/bpf" || die "no $theirs/bpf"
-base=(00 00 00 00)	# their example marks, too: ours runs last, and gives the same
+base=0		# their example marks, too: ours runs last, and gives the same
 neighbour 1 ./test_progs -t mptcp
 cd "$theirs/net/mptcp" || die "no $theirs/net/mptcp"
-base=(00 01 01 00)	# the same in either byte order: mptcp_connect.sh routes mark 1
+base=0x10100	# mptcp_connect.sh routes mark 1
 if command -v ping >/dev/null; then
 	neighbour 2 ./mptcp_connect.sh -4 -d 0 -l 0% -r 0 -f 100000
 else

@@ -28,7 +28,7 @@ if [ -d "$ksrc/$target" ]; then
 	# As .gitignore says, what was built there is not of interest
 	mapfile -t old < <(cd "$ksrc/$target" &&
 			   find . -path ./build -prune -o -type f -printf '%P\n' |
-			   grep -vE '^(bpftool|test_progs|[^/]*\.bpf\.o)$')
+			   grep -vE '^(test_progs|mptcp_mark_user(\.8)?)$')
 fi
 
 # All the checks, then all the changes

@@ -71,8 +71,8 @@ put_makefile()
 			absent+="$(basename "${file%.c}" .h)"$'\n'
 	done
 	ABSENT="$absent" perl -ne '
-		next if /^(?:TEST_PROGS|BPF_OBJS) .?= ([\w.]+)$/ &&
-			index($ENV{ABSENT}, "\n" . $1 =~ s/\.bpf\.o$//r . "\n") >= 0;
+		next if /^(?:TEST_PROGS|TEST_FILES|TEST_GEN_PROGS_EXTENDED) .?= ([\w.]+)$/ &&
+			index($ENV{ABSENT}, "\n" . $1 . "\n") >= 0;
 		print' "$here/Makefile" | put "$target/Makefile" 100644
 }
 

@@ -1,0 +1,250 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Attach mptcp_mark to cgroups, and show the subflows that there are. The verbs
+ * are in the other files mptcp_mark_user_*.c.
+ */
+#include <errno.h>
+#include <getopt.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include "mptcp_mark_user.h"
+
+#define VERSION	"1.0"
+
+/* The man page is made from this: see "make man" */
+static const char help[] =
+"Usage: mptcp_mark_user run CGROUP [OPTION]... [-- CMD [ARG]...]\n"
+"  or:  mptcp_mark_user attach CGROUP [OPTION]...\n"
+"  or:  mptcp_mark_user load DIR [OPTION]...\n"
+"  or:  mptcp_mark_user set CGROUP [-b BASE] [-m MASK]\n"
+"  or:  mptcp_mark_user detach CGROUP\n"
+"  or:  mptcp_mark_user status [CGROUP] [-j]\n"
+"  or:  mptcp_mark_user show [-n NETNS] [-j] [-w [SECONDS]]\n"
+"\n"
+"Gives the subflows of the MPTCP connections of a cgroup, and of the cgroups\n"
+"below it, a mark each: the n-th subflow has (inherited & ~MASK) | ((BASE + n) &\n"
+"MASK), from its SYN on.\n"
+"\n"
+"Verbs:\n"
+"  run      attached for as long as CMD runs in CGROUP, or until interrupted.\n"
+"           Then says how many subflows were marked. Exit code: that of CMD\n"
+"  attach   attached until 'detach', by links pinned below " PINS ".\n"
+"           Again: with other options; connections keep their order\n"
+"  load     programs and maps pinned in DIR, nothing attached: for BPFProgram=\n"
+"           of systemd\n"
+"  set      another base, mask or both, at once, while attached\n"
+"  detach   the end of 'attach'\n"
+"  status   where the program is attached, with what options, and its counters\n"
+"  show     the subflows of a network namespace, whether or not they are marked.\n"
+"           ord is the place in the order of creation, where it is known; loc and\n"
+"           rem are the ids of the endpoints\n"
+"\n"
+"Options:\n"
+"  -b, --base=BASE         added to the ordinal (0)\n"
+"  -m, --mask=MASK         the bits to write (0xffffffff)\n"
+"  -t, --table             also answer getsockopt(SOL_MPTCP_MARK, MPTCP_MARK_TABLE)\n"
+"  -M, --mptcpify          TCP sockets that are created in CGROUP become MPTCP\n"
+"  -D, --debug             a line in the kernel's trace for each marking\n"
+"  -n, --netns=NETNS       a name as of 'ip netns', or a path\n"
+"  -j, --json              in JSON\n"
+"  -w, --watch[=SECONDS]   again every second, or so many, with rates and shares\n"
+"  -h, --help              this text\n"
+"  -V, --version           the version\n"
+"\n"
+"Numbers are decimal, or hexadecimal as 0x20. 'run', 'attach' and 'load' take -b,\n"
+"-m, -t and -D; the first two also -M. On any error: one line, exit code 1.\n";
+
+void say(const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	fputs("mptcp_mark_user: ", stderr);
+	vfprintf(stderr, format, args);
+	fputc('\n', stderr);
+	va_end(args);
+}
+
+void die(const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	fflush(stdout);
+	fputs("mptcp_mark_user: ", stderr);
+	vfprintf(stderr, format, args);
+	fputc('\n', stderr);
+	va_end(args);
+	exit(1);
+}
+
+static __u32 parse_u32(const char *what, const char *text)
+{
+	unsigned long long value;
+	char *end;
+
+	errno = 0;
+	value = strtoull(text, &end, 0);
+	if (errno || end == text || *end || strchr(text, '-') || value > 0xffffffff)
+		die("%s is a number of 32 bits, as 32 or 0x20, not '%s'", what, text);
+	return value;
+}
+
+static double parse_seconds(const char *text)
+{
+	double value;
+	char *end;
+
+	value = strtod(text, &end);
+	if (end == text || *end || !(value >= 0.01 && value <= 86400))
+		die("-w takes seconds, 0.01 to 86400, not '%s'", text);
+	return value;
+}
+
+/* What each verb takes */
+static const struct verb {
+	const char *name;
+	const char *options;
+	const char *object;	/* in brackets: or nothing */
+} verbs[] = {
+	{ "run", "bmtMD", "CGROUP" },
+	{ "attach", "bmtMD", "CGROUP" },
+	{ "load", "bmtD", "DIR" },
+	{ "set", "bm", "CGROUP" },
+	{ "detach", "", "CGROUP" },
+	{ "status", "j", "[CGROUP]" },
+	{ "show", "njw", NULL },
+	{}
+};
+
+static const struct option long_options[] = {
+	{ "base", required_argument, NULL, 'b' },
+	{ "mask", required_argument, NULL, 'm' },
+	{ "table", no_argument, NULL, 't' },
+	{ "mptcpify", no_argument, NULL, 'M' },
+	{ "debug", no_argument, NULL, 'D' },
+	{ "netns", required_argument, NULL, 'n' },
+	{ "json", no_argument, NULL, 'j' },
+	{ "watch", optional_argument, NULL, 'w' },
+	{ "help", no_argument, NULL, 'h' },
+	{ "version", no_argument, NULL, 'V' },
+	{}
+};
+
+static void __noreturn print_and_exit(const char *text)
+{
+	fputs(text, stdout);
+	exit(fflush(stdout) != 0);
+}
+
+static void parse_option(const struct verb *verb, int opt, char **argv,
+			 struct mark_options *options)
+{
+	if (opt == '?')
+		die("unknown option '%s', or without its argument: see --help",
+		    argv[optind - 1]);
+	if (opt == 'h')
+		print_and_exit(help);
+	if (opt == 'V')
+		print_and_exit("mptcp_mark_user " VERSION "\n");
+	if (!strchr(verb->options, opt))
+		die("'%s' takes no -%c: see --help", verb->name, opt);
+
+	switch (opt) {
+	case 'b':
+		options->base = parse_u32("BASE", optarg);
+		options->has_base = true;
+		break;
+	case 'm':
+		options->mask = parse_u32("MASK", optarg);
+		options->has_mask = true;
+		break;
+	case 't':
+		options->table = true;
+		break;
+	case 'M':
+		options->mptcpify = true;
+		break;
+	case 'D':
+		options->debug = true;
+		break;
+	case 'n':
+		options->netns = optarg;
+		break;
+	case 'j':
+		options->json = true;
+		break;
+	case 'w':
+		/* "-w 2", too */
+		if (!optarg && argv[optind] && *argv[optind] != '-')
+			optarg = argv[optind++];
+		options->watch = optarg ? parse_seconds(optarg) : 1;
+		break;
+	}
+}
+
+int main(int argc, char **argv)
+{
+	struct mark_options options = { .mask = ~0U };
+	const struct verb *verb = verbs;
+	char **command = NULL;
+	const char *object;
+	int opt;
+
+	if (argc < 2)
+		die("what to do? See --help");
+	if (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h"))
+		print_and_exit(help);
+	if (!strcmp(argv[1], "--version") || !strcmp(argv[1], "-V"))
+		print_and_exit("mptcp_mark_user " VERSION "\n");
+	while (verb->name && strcmp(verb->name, argv[1]))
+		verb++;
+	if (!verb->name)
+		die("unknown verb '%s': see --help", argv[1]);
+
+	/* The options of CMD are not ours */
+	for (int i = 2; verb == verbs && i < argc; i++) {
+		if (strcmp(argv[i], "--"))
+			continue;
+		command = argv + i + 1;
+		argc = i;
+		if (!*command)
+			die("no CMD behind --: see --help");
+		argv[i] = NULL;
+	}
+
+	argv[1] = argv[0];
+	argc--;
+	argv++;
+	opterr = 0;
+	while ((opt = getopt_long(argc, argv, "b:m:tMDn:jw::hV", long_options, NULL)) != -1)
+		parse_option(verb, opt, argv, &options);
+	object = argv[optind];
+	if (verb->object && *verb->object != '[' && !object)
+		die("'%s' needs a %s: see --help", verb->name, verb->object);
+	if (argc - optind > !!verb->object)
+		die("'%s' takes no '%s': see --help", verb->name,
+		    argv[optind + !!verb->object]);
+	if (!strcmp(verb->name, "set") && !options.has_base && !options.has_mask)
+		die("'set' needs -b, -m, or both: see --help");
+	if (geteuid())
+		die("must be root: use sudo");
+
+	watch_refusals();
+	if (!strcmp(verb->name, "run"))
+		return do_run(object, &options, command);
+	if (!strcmp(verb->name, "attach"))
+		return do_attach(object, &options);
+	if (!strcmp(verb->name, "load"))
+		return do_load(object, &options);
+	if (!strcmp(verb->name, "set"))
+		return do_set(object, &options);
+	if (!strcmp(verb->name, "detach"))
+		return do_detach(object);
+	if (!strcmp(verb->name, "status"))
+		return do_status(object, &options);
+	return do_show(&options);
+}

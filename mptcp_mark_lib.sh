@@ -162,6 +162,7 @@ contain()
 is_contained()
 {
 	[ "${MPTCP_MARK_CONTAINED:-}" = all ] || return
+	unset MPTCP_MARK_CONTAINED
 	mount -t bpf none /sys/fs/bpf && ip link set lo up
 }
 

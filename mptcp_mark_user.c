@@ -144,8 +144,9 @@ static void parse_option(const struct verb *verb, int opt, char **argv,
 			 struct mark_options *options)
 {
 	if (opt == '?')
-		die("unknown option '%s', or without its argument: see --help",
-		    argv[optind - 1]);
+		die("unknown option '%s': see --help", argv[optind - 1]);
+	if (opt == ':')
+		die("'%s' needs an argument: see --help", argv[optind - 1]);
 	if (opt == 'h')
 		print_and_exit(help);
 	if (opt == 'V')
@@ -220,7 +221,7 @@ int main(int argc, char **argv)
 	argc--;
 	argv++;
 	opterr = 0;
-	while ((opt = getopt_long(argc, argv, "b:m:tMDn:jw::hV", long_options, NULL)) != -1)
+	while ((opt = getopt_long(argc, argv, ":b:m:tMDn:jw::hV", long_options, NULL)) != -1)
 		parse_option(verb, opt, argv, &options);
 	object = argv[optind];
 	if (verb->object && *verb->object != '[' && !object)
@@ -232,6 +233,9 @@ int main(int argc, char **argv)
 		die("'set' needs -b, -m, or both: see --help");
 	if (geteuid())
 		die("must be root: use sudo");
+	if (options.has_mask && !(options.mask & 1))
+		say("with mask %#x, subflows that follow one another get the same mark",
+		    options.mask);
 
 	watch_refusals();
 	if (!strcmp(verb->name, "run"))

@@ -10,6 +10,8 @@ set -u
 . "$(dirname "$0")/common.sh"
 # shellcheck source=scripts/archive.sh
 . "$(dirname "$0")/archive.sh"
+# shellcheck source=mptcp_mark_lib.sh
+. "$(dirname "$0")/../mptcp_mark_lib.sh"
 
 usage()
 {
@@ -39,13 +41,11 @@ pattern="${2:-}"
 for tool in git rsync perl; do
 	command -v "$tool" >/dev/null || die "no $tool: install it, or run 'make setup'"
 done
-# shellcheck disable=SC1091 # the tree's
-. "$ksrc/tools/testing/selftests/kselftest/ktap_helpers.sh"
-
 scratch="$(mktemp -d -t mptcp_mark-tree-XXXXXX)" || exit 1
 tree="$scratch/tree"
 selftests="$tree/tools/testing/selftests"
 log="$scratch/log"
+results="$scratch/results"	# of tap_add()
 
 cleanup()
 {
@@ -53,8 +53,6 @@ cleanup()
 }
 trap cleanup EXIT
 trap 'exit 1' INT TERM
-
-results=()
 
 # $1: name, the rest: what must succeed; 4 is a skip, with the reason in $reason
 check()
@@ -66,17 +64,15 @@ check()
 	reason=
 	"$@" >"$log" 2>&1
 	rc=$?
+	echo "# $SECONDS s, $name: exit code $rc"
 	case "$rc" in
-	0) result="ok $name" ;;
-	4) result="ok $name # SKIP $reason" ;;
+	0) tap_add ok "$name" ;;
+	4) tap_add ok "$name" "SKIP $reason" ;;
 	*)
-		result="not ok $name"
-		{ grep -E '^(# )*not ok|FAIL' "$log"; tail -n 20 "$log"; } |
-			sed 's/^/# > /' >"$scratch/why.${#results[@]}"
+		tap_add "not ok" "$name"
+		{ grep -E '^(# )*not ok|FAIL' "$log"; tail -n 20 "$log"; } | sed 's/^/# > /'
 		;;
 	esac
-	echo "# $SECONDS s, $name: ${result%"$name"*}"
-	results+=("$result")
 }
 
 # The command goes wrong, says so in one line with these words, and no more
@@ -179,6 +175,58 @@ run_in_tree()
 	all_passed "$scratch/run" mptcp_mark_progs.sh 14
 }
 
+# What script $1 printed in the last run, without what the runner put in front
+output_of()
+{
+	sed -n "/^# selftests: mptcp_mark: $1\$/,/^\(not \)\?ok /s/^# //p" "$scratch/run"
+}
+
+number_of_results()
+{
+	output_of "$1" | grep -cE '^(not )?ok [0-9]'
+}
+
+parses_in_kunit()
+{
+	local script n
+
+	for script in mptcp_mark_progs.sh mptcp_mark.sh; do
+		n="$(number_of_results "$script")"
+		output_of "$script" | python3 "$ksrc/tools/testing/kunit/kunit.py" parse --json |
+			tee "$scratch/parsed"
+		[ "$n" -gt 0 ] && grep -q "Ran $n tests" "$scratch/parsed" &&
+			! grep -E '"name": ".*(time=|SKIP|#)' "$scratch/parsed" || return
+	done
+}
+
+parses_in_python_tap()
+{
+	local python script
+
+	reason="no python3-tap"
+	for python in python3 /usr/bin/python3 ""; do
+		[ -n "$python" ] || return 4
+		! "$python" -c "import tap" 2>/dev/null || break
+	done
+	for script in mptcp_mark_progs.sh mptcp_mark.sh; do
+		output_of "$script" >"$scratch/tap"
+		"$python" - "$scratch/tap" "$(number_of_results "$script")" <<-'PYTHON' || return
+			import sys
+			from tap.parser import Parser
+
+			lines = list(Parser().parse_file(sys.argv[1]))
+			tests = [line for line in lines if line.category == "test"]
+			plans = [line for line in lines if line.category == "plan"]
+			for test in tests:
+			    print(test.number, test.description, test.skip)
+			    assert "time=" not in test.description and "SKIP" not in test.description
+			assert len(plans) == 1 and plans[0].expected_tests == len(tests)
+			assert 0 < len(tests) == int(sys.argv[2])
+			assert [test.number for test in tests] == list(range(1, len(tests) + 1))
+		PYTHON
+	done
+}
+
 # The runner keeps the logs in /tmp then
 run_summary()
 {
@@ -243,6 +291,16 @@ run_read_only()
 }
 
 # ---- Installed
+
+needs_no_llvm()
+{
+	local file
+
+	for file in test_progs mptcp_mark_user; do
+		ldd "$scratch/installed/mptcp_mark/$file"
+		! ldd "$scratch/installed/mptcp_mark/$file" | grep -iE 'not found|llvm|bfd' || return
+	done
+}
 
 pack()
 {
@@ -469,12 +527,15 @@ check "overlay takes files of an older one away" overlay_takes_old_away
 check "overlay refuses files that are not ours" overlay_refuses_foreign
 overlay >/dev/null
 check "run_tests in the tree" run_in_tree
+check "output: kunit.py parse" parses_in_kunit
+check "output: python3-tap" parses_in_python_tap
 check "run_tests of one test" run_one_in_tree
 check "clean leaves the files of the overlay" clean_in_tree
 check "run_tests with LLVM= and V=1" run_with_llvm
 kselftest clean >/dev/null 2>&1
 check "run_tests with O=, -j and summary=1" run_summary
 check "install and gen_tar" pack
+check "installed: needs no LLVM" needs_no_llvm
 check "minimal root file system" minimal_root
 check "installed: run_kselftest.sh -c" run_installed
 check "installed: --list, and -t of one test" run_installed_one
@@ -484,22 +545,4 @@ check "drop-in: names are new to selftests/bpf" no_collisions
 check "drop-in: test_progs -t mptcp runs upstream's and ours" run_drop_in
 check "drop-in: builds with gcc" build_with_gcc
 
-ktap_print_header
-ktap_set_plan "${#results[@]}"
-for i in "${!results[@]}"; do
-	result="${results[i]}"
-	case "$result" in
-	"not ok "*)
-		ktap_test_fail "${result#not ok }"
-		cat "$scratch/why.$i"
-		;;
-	*" # SKIP "*)
-		__ktap_test ok "${result#ok }"
-		KTAP_CNT_SKIP=$((KTAP_CNT_SKIP + 1))
-		;;
-	*)
-		ktap_test_pass "${result#ok }"
-		;;
-	esac
-done
-ktap_finished
+tap_print

@@ -30,9 +30,9 @@ packages_debian=(
 	# build
 	gcc libc6-dev make rsync openssl libelf-dev libssl-dev zlib1g-dev
 	# run
-	bpftool curl iproute2 mptcpize nftables procps python3 tcpdump
+	curl iproute2 mptcpize nftables procps python3 tcpdump
 	# check
-	perl shellcheck xz-utils debootstrap
+	perl shellcheck xz-utils debootstrap help2man python3-tap
 )
 
 packages_vm=(
@@ -45,12 +45,12 @@ other_distribution()
 	cat >&2 <<-TEXT
 	setup: ${PRETTY_NAME:-this system} is not Debian 12 or 13. Install these packages by hand:
 	  Ubuntu: gcc libc6-dev make rsync openssl libelf-dev libssl-dev zlib1g-dev
-	          clang llvm linux-tools-common curl iproute2 mptcpize nftables
+	          clang llvm curl iproute2 mptcpize nftables
 	          procps python3 tcpdump perl shellcheck
 	  Fedora: gcc glibc-devel make rsync openssl elfutils-libelf-devel openssl-devel
-	          zlib-devel clang llvm bpftool curl iproute iproute-tc mptcpd
+	          zlib-devel clang llvm curl iproute iproute-tc mptcpd
 	          nftables procps-ng python3 tcpdump perl ShellCheck
-	  Arch:   gcc make rsync openssl libelf zlib clang llvm bpf curl iproute2
+	  Arch:   gcc make rsync openssl libelf zlib clang llvm curl iproute2
 	          mptcpd nftables procps-ng python tcpdump perl shellcheck
 	setup: and for vmtest.sh virtme-ng, QEMU and a static busybox
 	setup: then give a kernel source tree, 6.12 or newer: make KSRC=/path/to/linux

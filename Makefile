@@ -85,6 +85,8 @@ NOT_OURS := LSKELS= LSKELS_EXTRA= LSKELS_SIGNED= LINKED_SKELS= \
 	    TRUNNER_EXTRA_FILES= LIBARENA_SKEL= LIBARENA_ASAN_SKEL= \
 	    SKIP_DOCS=1 SKIP_LLVM=1 SKIP_LIBBFD=1 SKIP_CRYPTO=1
 
+# The same for trees that have no SKIP_LLVM: its library is not on every machine
+NOT_OURS += feature-llvm=0
 
 .PHONY: harness
 harness: tree

@@ -86,7 +86,7 @@ expect_intact()
 
 no_subflows()
 {
-	! see_subflows "$state/before" 1
+	[ "$(number_of_subflows)" -eq 0 ]
 }
 
 # Nothing of the downloads before, whose subflows close in their own time: fresh
@@ -94,7 +94,7 @@ no_subflows()
 start_afresh()
 {
 	busywait "$BUSYWAIT_TIMEOUT" no_subflows ||
-		expect "subflows of before" "$(<"$state/before")" "" || return
+		expect "subflows of before" "$(subflows)" none || return
 	in_client nft flush ruleset
 	set_up_counters
 	in_client nft '

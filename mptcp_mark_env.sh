@@ -288,11 +288,17 @@ captured_syns()
 		sed -n 's/.* IP \([^ ]*\) > .*\(mptcp [^],]*\).*/\1 \2/p' | sort -u -k1,1
 }
 
-# Into the file $1, until there are $2
+# To ask ss is quicker, until there is something to see
+number_of_subflows()
+{
+	in_client ss -Htn "dport = :$port" | wc -l
+}
+
+# Into the file $1, once there are $2
 see_subflows()
 {
-	subflows >"$1"
-	[ "$(wc -l <"$1")" -gt "$2" ]
+	[ "$(number_of_subflows)" -ge "$2" ] && subflows >"$1" &&
+		[ "$(wc -l <"$1")" -gt "$2" ]
 }
 
 # Fetch $1 into the file $2, reading nothing until the rest succeeds: the

@@ -54,7 +54,7 @@ void *map_memory(int map, size_t size)
 static void set_config(struct mptcp_mark__data_mark_cfg *memory,
 		       const struct mark_options *options, bool keep)
 {
-	union mptcp_mark_config config = memory->mark_config;
+	struct mptcp_mark_config config = memory->mark_config;
 
 	if (options->has_base || !keep)
 		config.base = options->base;

@@ -27,7 +27,7 @@ static const char *const by_names[] = {
 };
 
 static void print_json(const char *path, const struct attachment *att,
-		       const union mptcp_mark_config *config, const struct mptcp_mark_stats *stats)
+		       const struct mptcp_mark_config *config, const struct mptcp_mark_stats *stats)
 {
 	jsonw_start_object(json);
 	jsonw_string_field(json, "cgroup", path);
@@ -47,7 +47,7 @@ static void print_json(const char *path, const struct attachment *att,
 }
 
 static void print_text(const char *path, const struct attachment *att,
-		       const union mptcp_mark_config *config, const struct mptcp_mark_stats *stats)
+		       const struct mptcp_mark_config *config, const struct mptcp_mark_stats *stats)
 {
 	printf("%s: ", path);
 	if (config && stats)

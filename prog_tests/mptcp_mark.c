@@ -29,22 +29,16 @@ static void test_mixed(struct mark_env *env)
 	mark_expect(env, CLIENT, mark_ordinals, 2);
 }
 
-static const struct mixed_case v4mapped = {
-	"::ffff:10.0.1.2", "10.0.2.2", { AF_INET, AF_INET }
-};
-static const struct mixed_case v4_then_v6 = {
-	"::ffff:10.0.1.2", "dead:beef:2::2", { AF_INET, AF_INET6 }
-};
-static const struct mixed_case v6_then_v4 = {
-	"dead:beef:1::2", "10.0.2.2", { AF_INET6, AF_INET }
-};
+#define MIXED(_name, _connect_to, _announced, ...)				\
+	{ _name, 2, test_mixed, .ipv6 = true,					\
+	  .data = &(const struct mixed_case){ _connect_to, _announced, { __VA_ARGS__ } } }
 
 static const struct mark_test tests[] = {
 	{ "ipv4", 3, test_family, .n = AF_INET },
 	{ "ipv6", 3, test_family, .n = AF_INET6, .ipv6 = true },
-	{ "v4mapped", 2, test_mixed, &v4mapped, .ipv6 = true },
-	{ "v4_then_v6", 2, test_mixed, &v4_then_v6, .ipv6 = true },
-	{ "v6_then_v4", 2, test_mixed, &v6_then_v4, .ipv6 = true },
+	MIXED("v4mapped", "::ffff:10.0.1.2", "10.0.2.2", AF_INET, AF_INET),
+	MIXED("v4_then_v6", "::ffff:10.0.1.2", "dead:beef:2::2", AF_INET, AF_INET6),
+	MIXED("v6_then_v4", "dead:beef:1::2", "10.0.2.2", AF_INET6, AF_INET),
 };
 
 void test_mptcp_mark(void)

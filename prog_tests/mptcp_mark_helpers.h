@@ -189,18 +189,20 @@ static inline int mark_links(struct mark_env *env, int n)
 			 * late: linkwatch_urgent_event(), net/core/link_watch.c
 			 */
 			if (end == SERVER)
-				fprintf(f, "link add eth%d index %d type veth peer name eth%d netns %s\n",
-					i, 100 + i, i, env->netns[CLIENT]);
+				fprintf(f, "link add eth%d index 10%d type veth peer name eth%d "
+					"netns %s\n", i, i, i, env->netns[CLIENT]);
 			fprintf(f, "link set eth%d up\n", i);
 			fprintf(f, "addr add 10.0.%d.%d/24 dev eth%d\n", i, end + 1, i);
 			if (ipv6)
-				fprintf(f, "addr add dead:beef:%d::%d/64 dev eth%d\n", i, end + 1, i);
+				fprintf(f, "addr add dead:beef:%d::%d/64 dev eth%d\n",
+					i, end + 1, i);
 			if (end == SERVER)
 				continue;
 			fprintf(f, "rule add from 10.0.%d.1 table 10%d\n", i, i);
 			fprintf(f, "route add default table 10%d via 10.0.%d.2\n", i, i);
 			if (ipv6)
-				fprintf(f, "route add default table 10%d via dead:beef:%d::2\n", i, i);
+				fprintf(f, "route add default table 10%d via dead:beef:%d::2\n",
+					i, i);
 		}
 		fprintf(f, "mptcp limits set subflows 8 add_addr_accepted 8\n");
 		err = mark_pclose(f, "set up links");
@@ -639,22 +641,25 @@ static inline void mark_expect_stats(struct mark_env *env, int marked, int faile
 
 /* ---- The program, and an environment for each subtest */
 
-#define mark_attach(skel, prog, cgroup_fd)					\
-	({									\
-		(skel)->links.prog = bpf_program__attach_cgroup((skel)->progs.prog, cgroup_fd); \
-		ASSERT_OK_PTR((skel)->links.prog, "attach " #prog) ? 0 : -1;	\
-	})
+static inline int __mark_attach(struct bpf_program *prog, int cgroup_fd, struct bpf_link **link)
+{
+	*link = bpf_program__attach_cgroup(prog, cgroup_fd);
+	return ASSERT_OK_PTR(*link, bpf_program__name(prog)) ? 0 : -1;
+}
 
-#define mark_detach(skel, prog)							\
-	({									\
-		bpf_link__destroy((skel)->links.prog);				\
-		(skel)->links.prog = NULL;					\
-	})
+static inline void __mark_detach(struct bpf_link **link)
+{
+	bpf_link__destroy(*link);
+	*link = NULL;
+}
+
+#define mark_attach(skel, prog, fd)	__mark_attach((skel)->progs.prog, fd, &skel->links.prog)
+#define mark_detach(skel, prog)		__mark_detach(&(skel)->links.prog)
 
 /* One store, as progs/mptcp_mark.h has it */
 static inline void mark_configure(struct mptcp_mark *skel, __u32 base, __u32 mask)
 {
-	union mptcp_mark_config config = { .base = base, .mask = mask };
+	struct mptcp_mark_config config = { .base = base, .mask = mask };
 
 	WRITE_ONCE(skel->data_mark_cfg->mark_config.word, config.word);
 }

@@ -42,7 +42,7 @@ static int poke_and_wait(struct mark_env *env)
 			     "ip saddr 10.0.3.1 counter\n"
 			     "}\n}\n") ||
 	       mark_poke(env, 2, 3) ||
-	       mark_wait(!SYS_NOFAIL("ip netns exec %s nft list chain inet came in | "
+	       mark_wait(!SYS_NOFAIL("ip netns exec %s nft list table inet came | "	\
 				     "grep -c 'packets [1-9]' | grep -qx 2", server));
 }
 
@@ -112,7 +112,7 @@ destroy:
 
 #define SHARED	"both want one flag, which has no count of its owners"
 
-#define CASE(...) &(const struct flags_case){ __VA_ARGS__ }
+#define CASE(...) (&(const struct flags_case){ __VA_ARGS__ })
 
 static const struct mark_test tests[] = {
 	{ "before", 3, test_flags, CASE(BEFORE_OURS, KEEP_ALL, PARSE_ALL,

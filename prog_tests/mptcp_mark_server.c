@@ -157,7 +157,7 @@ static void test_busy_sync(struct mark_env *env)
 }
 
 #define CASE(_family, _base, _mask, ...)					\
-	&(const struct server_case){ _family, _base, _mask, { __VA_ARGS__ } }
+	(&(const struct server_case){ _family, _base, _mask, { __VA_ARGS__ } })
 
 static const struct mark_test tests[] = {
 	{ "ipv4", 3, test_server, CASE(AF_INET, 0, ~0U, 1, 2, 3) },

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
 /* getsockopt(SOL_MPTCP_MARK, MPTCP_MARK_TABLE), asked well and badly: rule 13. */
-#include <pthread.h>
 #include "mptcp_mark_helpers.h"
 
 #define HDR	sizeof(struct mptcp_mark_subflows)
@@ -103,72 +102,10 @@ static void test_not_ours(struct mark_env *env)
 	}
 }
 
-struct reader {
-	pthread_t thread;
-	int fd, reads, wrong;
-	bool *stop;
-};
-
-/* Never a table with a subflow that is not marked by its id, nor twice */
-static void *read_tables(void *arg)
-{
-	struct reader *r = arg;
-	struct mark_table table;
-	socklen_t len;
-	int i;
-
-	while (!READ_ONCE(*r->stop)) {
-		len = sizeof(table);
-		if (get_table(r->fd, &table, &len) ||
-		    len != HDR + table.hdr.total * ENTRY || table.hdr.total > 9)
-			r->wrong++;
-		for (i = 0; !r->wrong && i < table.hdr.total; i++)
-			if (table.subflow[i].mark != table.subflow[i].id ||
-			    (i && table.subflow[i].id <= table.subflow[i - 1].id))
-				r->wrong++;
-		r->reads++;
-	}
-	return NULL;
-}
-
-static void test_threads(struct mark_env *env)
-{
-	struct reader reader[2] = {};
-	bool stop = false;
-	int i, n;
-
-	if (mark_start(env, AF_INET, 2))
-		return;
-	for (n = 0; n < 2; n++) {
-		reader[n].fd = env->conn.fd[CLIENT];
-		reader[n].stop = &stop;
-		if (!ASSERT_OK(pthread_create(&reader[n].thread, NULL, read_tables, &reader[n]),
-			       "thread"))
-			break;
-	}
-	/*
-	 * Another id each time: the REMOVE_ADDR of the old one may come late.
-	 * A server that still has the old subflow can be at its limit
-	 */
-	for (i = 0; i < 10; i++)
-		if (mark_ip(env, CLIENT, "mptcp endpoint delete id %d", i ? 10 + i : 2) ||
-		    mark_wait_subflows(env, CLIENT, 2) || mark_wait_subflows(env, SERVER, 2) ||
-		    mark_ip(env, CLIENT, "mptcp endpoint add 10.0.2.1 id %d subflow", 11 + i) ||
-		    mark_wait_subflows(env, CLIENT, 3))
-			break;
-	WRITE_ONCE(stop, true);
-	for (i = 0; i < n; i++) {
-		pthread_join(reader[i].thread, NULL);
-		ASSERT_GT(reader[i].reads, 0, "tables read");
-		ASSERT_EQ(reader[i].wrong, 0, "wrong tables");
-	}
-}
-
 static const struct mark_test tests[] = {
 	{ "empty", 1, test_empty },
 	{ "lengths", 3, test_lengths },
 	{ "not_ours", 1, test_not_ours },
-	{ "threads", 3, test_threads },
 };
 
 void test_mptcp_mark_table(void)

@@ -45,12 +45,12 @@ static void expect_fallback(struct mark_env *env)
 	mark_expect_stats(env, 1, 0);
 }
 
-static int mangle(struct mark_env *env, const char *rule)
+static int rewrite(struct mark_env *env, const char *rule)
 {
 	if (!SYS_NOFAIL("ip netns exec %s nft '\n"
-			"add table inet mangle\n"
-			"add chain inet mangle out { type filter hook output priority 100; }\n"
-			"add rule inet mangle out %s'", env->netns[CLIENT], rule))
+			"add table inet rewrite\n"
+			"add chain inet rewrite out { type filter hook output priority 100; }\n"
+			"add rule inet rewrite out %s'", env->netns[CLIENT], rule))
 		return 0;
 	mark_skip("nft or the kernel does not take: %s", rule);
 	env->watches[CLIENT] = 0;
@@ -70,7 +70,7 @@ static void test_fallback_syn(struct mark_env *env)
 static void test_fallback_ack(struct mark_env *env)
 {
 	if (!mark_watch_link(env, CLIENT, AF_INET, 1, 1) &&
-	    !mangle(env, "tcp flags & syn == 0 reset tcp option mptcp") &&
+	    !rewrite(env, "tcp flags & syn == 0 reset tcp option mptcp") &&
 	    !mark_listen(env, "10.0.1.2") && !mark_connect(env, "10.0.1.2"))
 		expect_fallback(env);
 }
@@ -80,7 +80,7 @@ static void test_fallback_data(struct mark_env *env)
 {
 	if (!mark_sysctls(env, "net/mptcp/checksum_enabled", "1") &&
 	    !mark_start_watched(env, AF_INET, 0) && !mark_send(&env->conn, CLIENT, 64) &&
-	    !mangle(env, "tcp flags & syn == 0 @ih,0,16 set 0x5858"))
+	    !rewrite(env, "tcp flags & syn == 0 @ih,0,16 set 0x5858"))
 		expect_fallback(env);
 }
 

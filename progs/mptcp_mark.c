@@ -15,7 +15,7 @@
 
 char _license[] SEC("license") = "GPL";
 
-union mptcp_mark_config mark_config SEC(".data.mark_cfg") = { .mask = ~0U };
+struct mptcp_mark_config mark_config SEC(".data.mark_cfg") = { .mask = ~0U };
 __u32 mark_debug SEC(".data.mark_cfg");		/* not 0: trace each marking */
 struct mptcp_mark_stats mark_stats SEC(".data.mark_cnt");
 
@@ -41,7 +41,7 @@ struct {
 
 /* Kept for accepted joins until the kernel gives them their id */
 struct pending_join {
-	union mptcp_mark_config config;	/* as it was when the join was accepted */
+	struct mptcp_mark_config config;	/* as it was when the join was accepted */
 	__u32 ordinal;
 	__u32 flags;			/* callbacks that we asked for, to be cleared again */
 };
@@ -100,7 +100,7 @@ static __u32 join_ordinal(struct mptcp_sock *msk, __u32 id)
 }
 
 static int set_mark(struct bpf_sock_ops *skops, struct bpf_sock *ssk, __u32 ordinal,
-		    union mptcp_mark_config config)
+		    struct mptcp_mark_config config)
 {
 	__u32 mark = (ssk->mark & ~config.mask) | ((config.base + ordinal) & config.mask);
 	int err = bpf_setsockopt(skops, SOL_SOCKET, SO_MARK, &mark, sizeof(mark));
@@ -120,7 +120,7 @@ static void set_flags(struct bpf_sock_ops *skops, struct pending_join *join)
 
 /* Have this program called for each packet received, until the id is there */
 static int await_id(struct bpf_sock_ops *skops, struct bpf_sock *ssk, __u32 ordinal,
-		    union mptcp_mark_config config)
+		    struct mptcp_mark_config config)
 {
 	struct pending_join *join = bpf_sk_storage_get(&pending_joins, ssk, NULL, CREATE);
 
@@ -158,7 +158,7 @@ int mptcp_mark(struct bpf_sock_ops *skops)
 {
 	struct mptcp_subflow_context *subflow;
 	struct bpf_sock *ssk = skops->sk;
-	union mptcp_mark_config config;
+	struct mptcp_mark_config config;
 	struct mptcp_sock *msk;
 	bool pending = false;
 	__u32 ordinal, id;
@@ -193,7 +193,8 @@ int mptcp_mark(struct bpf_sock_ops *skops)
 		pending = !id;
 	}
 	/* One load, so that base and mask belong together */
-	config.word = *(volatile __u64 *)&mark_config.word;
+	config.word = mark_config.word;
+	barrier_var(config.word);
 	if (!ordinal || set_mark(skops, ssk, ordinal, config) ||
 	    (pending && await_id(skops, ssk, ordinal, config)))
 		__sync_fetch_and_add(&mark_stats.failed, 1);

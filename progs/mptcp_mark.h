@@ -16,11 +16,13 @@
  * subflow then gets its mark from the old pair or from the new one. An update
  * by bpf(2) is a memcpy() in the kernel, and promises no such thing.
  */
-union mptcp_mark_config {
-	__u64 word;
-	struct {
-		__u32 base;	/* added to the ordinal n, which starts at 1 */
-		__u32 mask;	/* the bits of SO_MARK to write; the others stay */
+struct mptcp_mark_config {
+	union {
+		__u64 word;
+		struct {
+			__u32 base;	/* added to the ordinal n, which starts at 1 */
+			__u32 mask;	/* the bits of SO_MARK to write; the others stay */
+		};
 	};
 };
 

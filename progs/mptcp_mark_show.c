@@ -102,7 +102,7 @@ int mptcp_mark_counts(struct bpf_iter__bpf_sk_storage_map *ctx)
 	if (!ctx->sk || !value)
 		return 0;
 	out.msk = (unsigned long)ctx->sk;
-	out.first_counted = *value;
+	out.first_counted = value[1];	/* first_id */
 	bpf_seq_write(ctx->meta->seq, &out, sizeof(out));
 	return 0;
 }

@@ -8,14 +8,14 @@
 #include "mptcp_mark_table.h"
 
 #define EINVAL		22
-#define PAGE_ENTRIES	80	/* in the smallest page, which is what we are given */
-#define MAX_SUBFLOWS	(1 << 16)
+#define PAGE_ENTRIES	80	/* at most: the buffer is one page */
+#define MAX_SUBFLOWS	65536
 
 char _license[] SEC("license") = "GPL";
 
-__u32 zero;	/* a start that the verifier takes for any: the loop converges */
+__u32 zero;	/* from memory, so that the verifier does not follow each value apart */
 
-/* Not inlined: optimized with the loop, the checks no longer suit the verifier */
+/* Not inlined: the compiler would rewrite the bounds checks into what is rejected */
 static __noinline bool fill_entry(struct mptcp_mark_subflows *table, void *end, __u32 n,
 				  const struct mptcp_subflow_context *subflow)
 {

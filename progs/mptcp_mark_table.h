@@ -13,8 +13,8 @@
  * protocol.h), as a struct mptcp_mark_subflows and the entries that fit. On
  * return, len is the number of bytes written.
  *
- * A BPF program sees no more than a page of the buffer: of about 80 entries
- * the rest is left out, as where len has no room for them. Compare total.
+ * At most 80 entries are returned, as BPF sees one page of the buffer. total
+ * counts all.
  *
  * Errors:
  *   EINVAL	len has no room for struct mptcp_mark_subflows

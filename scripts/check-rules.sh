@@ -11,10 +11,11 @@ subtests()
 	local file
 
 	for file in prog_tests/*.c; do
-		sed -nE "s,^\t(\{ |CASE\()\"(\w+)\".*,$(basename "$file" .c)/\2,p" "$file"
+		sed -nE "s,^\t(\{ |CASE\(|MIXED\()\"(\w+)\".*,$(basename "$file" .c)/\2,p" "$file"
 	done
 }
 
+# shellcheck disable=SC2016 # backquotes of reStructuredText
 if ! diff <(subtests | sort) <(grep -oE '``mptcp_\w+/\w+``' doc/rules.rst | tr -d '`' | sort); then
 	echo "doc/rules.rst and prog_tests/ differ: < is not in the rules, > is no subtest" >&2
 	exit 1

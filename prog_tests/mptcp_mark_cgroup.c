@@ -22,7 +22,7 @@ static void test_multi(struct mark_env *env)
 		return;
 	mark_configure(env->skel, 0, 0xf);
 	mark_configure(other, 0x20, 0xf0);
-	if (!mark_attach(other, mptcp_mark, env->cgroup_fd) &&
+	if (!mark_attach_ours(other, env->cgroup_fd) &&
 	    !mark_watch_links(env, CLIENT, AF_INET, mark, 3) && !mark_start(env, AF_INET, 2))
 		mark_expect(env, CLIENT, mark, 3);
 	mptcp_mark__destroy(other);

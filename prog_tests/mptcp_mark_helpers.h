@@ -188,9 +188,10 @@ static inline int mark_links(struct mark_env *env, int n)
 			 * Another index than the peer's, or the kernel reports the carrier
 			 * late: linkwatch_urgent_event(), net/core/link_watch.c
 			 */
-			if (end == SERVER)
-				fprintf(f, "link add eth%d index 10%d type veth peer name eth%d "
-					"netns %s\n", i, i, i, env->netns[CLIENT]);
+			if (end == SERVER) {
+				fprintf(f, "link add eth%d index 10%d type veth ", i, i);
+				fprintf(f, "peer name eth%d netns %s\n", i, env->netns[CLIENT]);
+			}
 			fprintf(f, "link set eth%d up\n", i);
 			fprintf(f, "addr add 10.0.%d.%d/24 dev eth%d\n", i, end + 1, i);
 			if (ipv6)
@@ -641,20 +642,22 @@ static inline void mark_expect_stats(struct mark_env *env, int marked, int faile
 
 /* ---- The program, and an environment for each subtest */
 
-static inline int __mark_attach(struct bpf_program *prog, int cgroup_fd, struct bpf_link **link)
+static inline int mark_attach(struct bpf_program *prog, struct bpf_link **link, int cgroup_fd)
 {
 	*link = bpf_program__attach_cgroup(prog, cgroup_fd);
 	return ASSERT_OK_PTR(*link, bpf_program__name(prog)) ? 0 : -1;
 }
 
-static inline void __mark_detach(struct bpf_link **link)
+static inline int mark_attach_ours(struct mptcp_mark *skel, int cgroup_fd)
+{
+	return mark_attach(skel->progs.mptcp_mark, &skel->links.mptcp_mark, cgroup_fd);
+}
+
+static inline void mark_detach(struct bpf_link **link)
 {
 	bpf_link__destroy(*link);
 	*link = NULL;
 }
-
-#define mark_attach(skel, prog, fd)	__mark_attach((skel)->progs.prog, fd, &skel->links.prog)
-#define mark_detach(skel, prog)		__mark_detach(&(skel)->links.prog)
 
 /* One store, as progs/mptcp_mark.h has it */
 static inline void mark_configure(struct mptcp_mark *skel, __u32 base, __u32 mask)
@@ -696,8 +699,9 @@ static inline int mark_env_open(struct mark_env *env, int links)
 		return -1;
 	env->nested_fd = create_and_get_cgroup(MARK_NESTED);
 	if (!ASSERT_OK_FD(env->nested_fd, "create cgroup") ||
-	    mark_attach(env->skel, mptcp_mark, env->cgroup_fd) ||
-	    mark_attach(env->table, mptcp_mark_table, env->cgroup_fd))
+	    mark_attach_ours(env->skel, env->cgroup_fd) ||
+	    mark_attach(env->table->progs.mptcp_mark_table, &env->table->links.mptcp_mark_table,
+			env->cgroup_fd))
 		goto fail;
 
 	for (end = CLIENT; end <= SERVER; end++) {

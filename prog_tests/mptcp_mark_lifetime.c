@@ -78,9 +78,9 @@ static void test_late_attach(struct mark_env *env)
 {
 	static const __u32 late[] = { 0, 2, 3 };
 
-	mark_detach(env->skel, mptcp_mark);
+	mark_detach(&env->skel->links.mptcp_mark);
 	if (mark_watch_link(env, CLIENT, AF_INET, 1, 0) || mark_start(env, AF_INET, 0) ||
-	    mark_attach(env->skel, mptcp_mark, env->cgroup_fd))
+	    mark_attach_ours(env->skel, env->cgroup_fd))
 		return;
 	join_and_expect(env, 2, late, 2);
 	join_and_expect(env, 3, late, 3);
@@ -95,9 +95,9 @@ static void test_attach_again(struct mark_env *env)
 	if (mark_start(env, AF_INET, again) ||
 	    (again && (mark_ip(env, CLIENT, "mptcp endpoint delete id 2") || mark_reconnect(env))))
 		return;
-	mark_detach(env->skel, mptcp_mark);
+	mark_detach(&env->skel->links.mptcp_mark);
 	join_and_expect(env, again + 2, mark, 2);
-	if (!mark_attach(env->skel, mptcp_mark, env->cgroup_fd))
+	if (!mark_attach_ours(env->skel, env->cgroup_fd))
 		join_and_expect(env, again + 3, mark, 3);
 }
 

@@ -23,16 +23,17 @@ static int attach_both(struct mark_env *env, struct mptcp_mark_neighbour *other,
 	int ours = order == PARENT ? env->nested_fd : env->cgroup_fd;
 	int theirs = order == CHILD ? env->nested_fd : env->cgroup_fd;
 
-	mark_detach(env->skel, mptcp_mark);
-	return (order == AFTER_OURS && mark_attach(env->skel, mptcp_mark, ours)) ||
-	       mark_attach(other, neighbour, theirs) ||
-	       (order != AFTER_OURS && mark_attach(env->skel, mptcp_mark, ours));
+	mark_detach(&env->skel->links.mptcp_mark);
+	return (order == AFTER_OURS && mark_attach_ours(env->skel, ours)) ||
+	       mark_attach(other->progs.neighbour, &other->links.neighbour, theirs) ||
+	       (order != AFTER_OURS && mark_attach_ours(env->skel, ours));
 }
 
 /* The client sends a packet on each join, and it comes to the server */
 static int poke_and_wait(struct mark_env *env)
 {
 	const char *server = env->netns[SERVER];
+	const char *came = "nft list table inet came | grep -c 'packets [1-9]' | grep -qx 2";
 
 	return mark_run_with(server, "nft -f -",
 			     "table inet came {\n"
@@ -42,8 +43,7 @@ static int poke_and_wait(struct mark_env *env)
 			     "ip saddr 10.0.3.1 counter\n"
 			     "}\n}\n") ||
 	       mark_poke(env, 2, 3) ||
-	       mark_wait(!SYS_NOFAIL("ip netns exec %s nft list table inet came | "	\
-				     "grep -c 'packets [1-9]' | grep -qx 2", server));
+	       mark_wait(!SYS_NOFAIL("ip netns exec %s %s", server, came));
 }
 
 /* Joins that wait for their ids: the program asks for callbacks, and lets go again */
@@ -96,7 +96,8 @@ static void test_getsockopt(struct mark_env *env)
 	    mark_connect_from(env, "10.0.1.2", MARK_NESTED, &env->conn))
 		goto destroy;
 	for (i = 0; i < ARRAY_SIZE(fds); i++) {
-		if (mark_attach(other, neighbour_getsockopt, fds[i]))
+		if (mark_attach(other->progs.neighbour_getsockopt,
+				&other->links.neighbour_getsockopt, fds[i]))
 			break;
 		len = sizeof(answer);
 		ASSERT_OK(getsockopt(env->conn.fd[CLIENT], SOL_CUSTOM, 1, &answer, &len),
@@ -104,7 +105,7 @@ static void test_getsockopt(struct mark_env *env)
 		ASSERT_EQ(len, 1, "length");
 		ASSERT_EQ(answer, 'n', "answer");
 		mark_expect(env, CLIENT, mark_ordinals, 1);
-		mark_detach(other, neighbour_getsockopt);
+		mark_detach(&other->links.neighbour_getsockopt);
 	}
 destroy:
 	mptcp_mark_neighbour__destroy(other);

@@ -45,7 +45,7 @@ static void expect_fallback(struct mark_env *env)
 	mark_expect_stats(env, 1, 0);
 }
 
-static int rewrite(struct mark_env *env, const char *rule)
+static int change_packets(struct mark_env *env, const char *rule)
 {
 	if (!SYS_NOFAIL("ip netns exec %s nft '\n"
 			"add table inet rewrite\n"
@@ -70,7 +70,7 @@ static void test_fallback_syn(struct mark_env *env)
 static void test_fallback_ack(struct mark_env *env)
 {
 	if (!mark_watch_link(env, CLIENT, AF_INET, 1, 1) &&
-	    !rewrite(env, "tcp flags & syn == 0 reset tcp option mptcp") &&
+	    !change_packets(env, "tcp flags & syn == 0 reset tcp option mptcp") &&
 	    !mark_listen(env, "10.0.1.2") && !mark_connect(env, "10.0.1.2"))
 		expect_fallback(env);
 }
@@ -80,7 +80,7 @@ static void test_fallback_data(struct mark_env *env)
 {
 	if (!mark_sysctls(env, "net/mptcp/checksum_enabled", "1") &&
 	    !mark_start_watched(env, AF_INET, 0) && !mark_send(&env->conn, CLIENT, 64) &&
-	    !rewrite(env, "tcp flags & syn == 0 @ih,0,16 set 0x5858"))
+	    !change_packets(env, "tcp flags & syn == 0 @ih,0,16 set 0x5858"))
 		expect_fallback(env);
 }
 

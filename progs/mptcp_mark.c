@@ -16,7 +16,7 @@
 char _license[] SEC("license") = "GPL";
 
 struct mptcp_mark_config mark_config SEC(".data.mark_cfg") = { .mask = ~0U };
-__u32 mark_debug SEC(".data.mark_cfg");		/* not 0: trace each marking */
+SEC(".data.mark_cfg") __u32 mark_debug;		/* not 0: trace each marking */
 struct mptcp_mark_stats mark_stats SEC(".data.mark_cnt");
 
 /* Kept for MPTCP sockets whose ids do not tell the order */

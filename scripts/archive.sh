@@ -30,36 +30,45 @@ private_apt()
 	"$cmd" -c "$apt_state/apt.conf" "$@"
 }
 
-# $1: folder for the state, the rest: the suites to look into
+# $1: folder for the state, the rest: the suites to look into, for $apt_arch where
+# that is set. One that cannot be read is said, and the others are enough
 open_archive()
 {
-	local archive keyring suite
+	local archive keyring suite list update=(apt-get -q -o APT::Update::Error-Mode=any)
 
 	apt_state="$1"
 	shift
 	archive="$(find_archive)" || exit
 	keyring="$(find /usr/share/keyrings -name 'debian-archive-keyring.[gp]*' -print -quit)"
 
-	mkdir -p "$apt_state"/{lists,cache}/partial "$apt_state/cache/archives/partial"
-	for suite in "$@"; do
-		echo "deb ${keyring:+[signed-by=$keyring]} $archive $suite main"
-	done >"$apt_state/sources.list"
+	mkdir -p "$apt_state"/{lists,cache}/partial "$apt_state/cache/archives/partial" \
+		"$apt_state/sources"
 	cat >"$apt_state/apt.conf" <<-CONF
+		APT::Architecture "${apt_arch:-$(dpkg --print-architecture)}";
+		#clear APT::Architectures;
 		Dir::State "$apt_state";
 		Dir::State::lists "$apt_state/lists";
 		Dir::State::status "/dev/null";
 		Dir::Cache "$apt_state/cache";
-		Dir::Etc::sourcelist "$apt_state/sources.list";
-		Dir::Etc::sourceparts "/dev/null";
+		Dir::Etc::sourcelist "/dev/null";
+		Dir::Etc::sourceparts "$apt_state/sources";
 		Dir::Etc::preferences "/dev/null";
 		Dir::Etc::preferencesparts "/dev/null";
+		APT::Get::List-Cleanup "false";
 		APT::Sandbox::User "";
 		Acquire::Languages "none";
 		#clear APT::Update::Post-Invoke;
 		#clear APT::Update::Post-Invoke-Success;
 	CONF
-	private_apt apt-get -q -o APT::Update::Error-Mode=any update ||
-		die "the Debian archive cannot be read: see above"
+	for suite in "$@"; do
+		list="$apt_state/sources/$suite.list"
+		echo "deb ${keyring:+[signed-by=$keyring]} $archive $suite main" >"$list"
+		private_apt "${update[@]}" -o "Dir::Etc::sourcelist=$list" \
+			-o Dir::Etc::sourceparts=/dev/null update && continue
+		echo "${0##*/}: $suite of the Debian archive cannot be read: see above" >&2
+		rm "$list"
+	done
+	[ -n "$(ls "$apt_state/sources")" ] || die "the Debian archive cannot be read: see above"
 }
 
 # Download packages into the folder of the state

@@ -10,10 +10,10 @@ set -eu -o pipefail
 usage()
 {
 	cat <<-USAGE
-	Usage: $0 -d DIR | -k | -v DIR
+	Usage: $0 -d DIR | -k | -v
 	  -d DIR  install the packages, get a kernel source tree: DIR/linux
 	  -k      install the packages only, there is a tree (KSRC) already
-	  -v DIR  install what vmtest.sh takes besides, get virtme-ng: DIR/virtme-ng
+	  -v      install what vmtest.sh takes besides, for PLATFORM where that is set
 	USAGE
 }
 
@@ -35,10 +35,7 @@ packages_debian=(
 	perl shellcheck xz-utils debootstrap help2man python3-tap
 )
 
-packages_vm=(
-	bc bison busybox-static dwarves file flex iptables iputils-ping kmod
-	python3-argcomplete python3-pkg-resources python3-requests qemu-system-x86 udev
-)
+packages_vm=(bc bison cpio dwarves file flex kmod zstd)
 
 other_distribution()
 {
@@ -52,7 +49,7 @@ other_distribution()
 	          nftables procps-ng python3 tcpdump perl ShellCheck
 	  Arch:   gcc make rsync openssl libelf zlib clang llvm curl iproute2
 	          mptcpd nftables procps-ng python tcpdump perl shellcheck
-	setup: and for vmtest.sh virtme-ng, QEMU and a static busybox
+	setup: and for vmtest.sh QEMU, cpio, file, kmod and zstd, and a folder with a root: ROOT=
 	setup: then give a kernel source tree, 6.12 or newer: make KSRC=/path/to/linux
 	TEXT
 	exit 1
@@ -123,27 +120,26 @@ get_tree()
 	echo "setup: kernel tree in $dir/linux"
 }
 
-# Debian 12 has none, and that of 13 is of scripts alone
-get_virtme_ng()
+# QEMU of the platform, and a compiler for it
+add_platform()
 {
-	make_work
-	echo "setup: looking for virtme-ng in trixie"
-	open_archive "$work" trixie
-	download virtme-ng
-	mkdir "$work/virtme-ng"
-	dpkg-deb -x "$work"/virtme-ng_*.deb "$work/virtme-ng"
-	mv "$work/virtme-ng" "$dir/virtme-ng"
-	[ -z "${SUDO_UID:-}" ] || chown -R "$SUDO_UID:${SUDO_GID:-}" "$dir"
-	echo "setup: virtme-ng in $dir/virtme-ng"
+	case "${PLATFORM:-$(uname -m)}" in
+	x86_64) packages_vm+=(qemu-system-x86) ;;
+	aarch64) packages_vm+=(qemu-system-arm) ;;
+	s390x) packages_vm+=(qemu-system-misc) ;;
+	*) die "PLATFORM=${PLATFORM:-$(uname -m)}: not one of x86_64, aarch64, s390x" ;;
+	esac
+	[ "${PLATFORM:-$(uname -m)}" = "$(uname -m)" ] ||
+		packages_vm+=("gcc-${PLATFORM//_/-}-linux-gnu")
 }
 
 dir=
 vm=
 work=
-while getopts "d:kv:h" opt; do
+while getopts "d:kvh" opt; do
 	case "$opt" in
 	d) dir="$OPTARG" ;;
-	v) vm=1; dir="$OPTARG" ;;
+	v) vm=1 ;;
 	k) ;;
 	h) usage; exit 0 ;;
 	*) usage >&2; exit 1 ;;
@@ -161,8 +157,8 @@ case "${ID:-} ${VERSION_ID:-}" in
 esac
 
 if [ -n "$vm" ]; then
+	add_platform
 	install_packages "${packages_vm[@]}"
-	command -v vng >/dev/null || [ -x "$dir/virtme-ng/usr/bin/vng" ] || get_virtme_ng
 	exit
 fi
 

@@ -302,12 +302,12 @@ while getopts "k:bgc:ne:sf:j:t:i:h" opt; do
 	t) need_number -t "$OPTARG"; limit="$OPTARG" ;;
 	i) install="$(realpath -m "$OPTARG")" ;;
 	h) usage; exit 0 ;;
-	*) usage >&2; exit 1 ;;
+	*) exit 1 ;;
 	esac
 done
 shift $((OPTIND - 1))
 [ -z "$debug${fragments[*]}" ] || [ -n "$to_build" ] || die "-g and -c need -b"
-[ "${#kernels[@]}" -gt 0 ] || [ -n "$to_build" ] || { usage >&2; exit 1; }
+[ "${#kernels[@]}" -gt 0 ] || [ -n "$to_build" ] || die "no kernel: give -k or -b, see -h"
 
 set_platform
 mkdir -p "$work" || exit

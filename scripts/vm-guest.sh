@@ -126,7 +126,7 @@ pack_root()
 # Debian's is built once for each platform, for this and other runs. In a shell of its own
 get_root()
 {
-	local packages=("${root_packages[@]}") part="$sysroot.part"
+	local packages=("${root_packages[@]}") part="$sysroot.part" why
 
 	if [ -n "$ROOT" ]; then
 		[ -x "$ROOT/bin/bash" ] || die "ROOT=$ROOT: no bin/bash there"
@@ -139,19 +139,23 @@ get_root()
 	exec 8<"$cache"
 	flock 8
 	if [ "$(cat "$sysroot.packages" 2>/dev/null)" != "${packages[*]}" ]; then
-		trap 'rm -rf "$part"' EXIT
+		trap 'rm -rf "$part"*' EXIT
 		use_archive root
 		say "fetching the root file system, Debian's packages for $PLATFORM: about 45 MB"
 		private_apt apt-get -qq -y install --download-only --no-install-recommends \
 			"${packages[@]}" >&2 || die "the root cannot be fetched: see above"
-		rm -rf "$part"
+		rm -rf "$part"* "$sysroot"*
+		if ! {
+			unpack_root "$part" && pack_root "$part" >"$part.cpio.zst"
+		} 2>"$work/root.log"; then
+			why="$(grep -v Exiting "$work/root.log" | tail -n 1)"
+			die "the root cannot be made in $cache: ${why##*: }"
+		fi
+		rm "$apt_state/cache/archives"/*.deb
 		{
-			unpack_root "$part" && pack_root "$part" >"$sysroot.cpio.zst"
-		} 2>"$work/root.log" ||
-			die "the root cannot be made in $cache: $(tail -n 1 "$work/root.log")"
-		rm -rf "$sysroot" "$apt_state/cache/archives"/*.deb
-		{ mv "$part" "$sysroot" && echo "${packages[*]}" >"$sysroot.packages"; } ||
-			die "$cache cannot be written"
+			mv "$part" "$sysroot" && mv "$part.cpio.zst" "$sysroot.cpio.zst" &&
+				echo "${packages[*]}" >"$sysroot.packages"
+		} || die "$cache cannot be written"
 		[ -z "${SUDO_UID:-}" ] || chown -R "$SUDO_UID:${SUDO_GID:-}" "$cache"
 	fi
 	ln -sf "$sysroot.cpio.zst" "$work/root.cpio.zst"
@@ -216,7 +220,7 @@ pack_tests()
 	{
 		printf 'export PLATFORM=%q KSFT_MACHINE_SLOW=%q\n' "$PLATFORM" "$slow"
 		printf '%s=%q\n' test_limit "$test_limit" console "$console" shell "$shell" \
-			tests "${command:+no}"
+			unchecked "${command:+yes}"
 		printf 'command=('
 		printf '%q ' "$@"
 		echo ")"
@@ -249,7 +253,7 @@ end_vm()
 	local pid i
 
 	pid="$(cat "$1/pid" 2>/dev/null)" || return 0
-	kill -- "-$pid" 2>/dev/null || kill "$pid"
+	kill -- "-$pid" 2>/dev/null || kill "$pid" 2>/dev/null
 	for ((i = 0; i < 50; i++)); do
 		kill -0 -- "-$pid" 2>/dev/null || return 0
 		sleep 0.1

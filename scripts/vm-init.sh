@@ -26,7 +26,7 @@ run()
 	local why=
 
 	echo "vmtest: up $(uname -r)"
-	[ -z "$tests" ] || why="$(missing)"
+	[ -n "$unchecked" ] || why="$(missing)"
 	if [ -n "$why" ]; then
 		echo "vmtest: skip $why"
 		return
@@ -77,6 +77,9 @@ done <<-MOUNTS
 	tracefs /sys/kernel/tracing
 MOUNTS
 ln -s /proc/self/fd /dev/fd
+ln -s fd/0 /dev/stdin
+ln -s fd/1 /dev/stdout
+ln -s fd/2 /dev/stderr
 ip link set lo up
 cd /root || exit
 

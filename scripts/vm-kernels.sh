@@ -43,19 +43,26 @@ fetch_release()
 	fi
 
 	use_archive kernels
-	package="$(archive_packages image "${1//./[.]}[.+-].*" | tail -n 1)"
+	package="$(archive_packages image "${1//./[.]}[.+-].*" | sort -rV)"
 	[ -n "$package" ] || die "the archive has no kernel $1, but $(all_releases | xargs)"
-	found="${package#linux-image-}"
-	part="$cache/kernels/$found.part"
-	packages="${found%"-$apt_arch"}"
-	packages="$(archive_packages 'image|binary|modules' "${packages//+/[+]}")"
+	# An index may name one that is not there: then the next one is
+	for package in $package; do
+		found="${package#linux-image-}"
+		packages="${found%"-$apt_arch"}"
+		packages="$(archive_packages 'image|binary|modules' "${packages//+/[+]}")"
+		say "fetching $found"
+		rm -f "$apt_state"/*.deb
+		# shellcheck disable=SC2086 # a package a word
+		(download $packages) >&2 && break
+		found=
+	done
+	[ -n "$found" ] || exit
+	rm -f "$reason"
 
-	say "fetching $found"
+	part="$cache/kernels/$found.part"
 	trap 'rm -rf "$part"' EXIT
-	rm -rf "$part" "$apt_state"/*.deb
+	rm -rf "$part"
 	mkdir -p "$part"
-	# shellcheck disable=SC2086 # a package a word
-	download $packages >&2
 	for deb in "$apt_state"/*.deb; do
 		if { dpkg-deb --fsys-tarfile "$deb" |
 		     tar -x -C "$part" --exclude=./usr/share; } 2>"$log"; then

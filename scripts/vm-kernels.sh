@@ -118,15 +118,15 @@ find_kernel()
 # What makes a debug kernel one: kernel/configs/debug.config has most of it
 debug_options=(KASAN DEBUG_KMEMLEAK PROVE_LOCKING PROVE_RCU DEBUG_ATOMIC_SLEEP DEBUG_LIST)
 
-# $1: the build folder, the rest: the options, of which the last of a name holds. All
-# that they do not name is off: a kernel with what the tests need is built the sooner
+# $1: the build folder, the rest: files of options, of which the last of a name holds.
+# All that they do not name is off: a kernel of what the tests need is built the sooner
 configure_kernel()
 {
 	local out="$1"
 	shift
 
-	cat "$@" >"$out/fragments" &&
-		make -C "$KSRC" "${cross_args[@]}" "O=$out" "KCONFIG_ALLCONFIG=$out/fragments" \
+	awk 1 "$@" >"$out/options" &&
+		make -C "$KSRC" "${cross_args[@]}" "O=$out" "KCONFIG_ALLCONFIG=$out/options" \
 			allnoconfig
 }
 
@@ -145,21 +145,18 @@ other_options()
 		name="${line#"# "}"
 		name="${name%%[ =]*}"
 		case "$line" in
-		*=*) grep -qxE "$line|$name=y" "$out/.config" || echo "$line" ;;
-		*) ! grep -q "^$name=" "$out/.config" || echo "$name=n" ;;
+		"# "* | *=n) ! grep -q "^$name=" "$out/.config" || echo "$name=n" ;;
+		*) grep -qxF -e "$line" -e "$name=y" "$out/.config" || echo "$line" ;;
 		esac
 	done < <(grep -hE '^(CONFIG_[^ ]*=|# CONFIG_[^ ]* is not set)' "$@")
 }
 
-# Where the configuration fails, or lacks what was asked for, $out is broken: why
+# The same, with a note of why it fails
 try_configuration()
 {
-	local other
-
-	if ! attended configure_kernel "$out" "$@" >"$out.log" 2>&1; then
-		broken["$out"]="cannot be configured: $(tail -n 1 "$out.log"), see $out.log"
-		return 1
-	fi
+	attended configure_kernel "$out" "$@" >"$out.log" 2>&1 && return
+	broken["$out"]="cannot be configured: $(tail -n 1 "$out.log"), see $out.log"
+	return 1
 }
 
 build_kernel()
@@ -184,7 +181,7 @@ build_kernel()
 	if [ -z "$other" ] && [ "${#fragments[@]}" -gt 0 ]; then
 		try_configuration "${all[@]}" "${fragments[@]}" || return
 		other="$(other_options "$out" "${ours[@]}")"
-		[ -z "$other" ] || say "without $(xargs <<<"$other")"
+		[ -z "$other" ] || say "switched off by -c: $(xargs <<<"$other")"
 		other="$(other_options "$out" "${fragments[@]}")"
 	fi
 	if [ -n "$other" ]; then

@@ -52,6 +52,8 @@ home="$(getent passwd "${SUDO_USER:-$(id -un)}" | cut -d: -f6)"
 cache="${XDG_CACHE_HOME:-${home:-$HOME}/.cache}/mptcp_mark"
 build="$dir/build"
 PATH+=:/usr/sbin:/sbin	# for depmod, where the user has them not
+# shellcheck disable=SC1091 # not ours
+. /etc/os-release
 # shellcheck source-path=SCRIPTDIR source=scripts/archive.sh
 . "$dir/scripts/archive.sh"
 # shellcheck source-path=SCRIPTDIR source=scripts/vm-kernels.sh
@@ -123,8 +125,6 @@ use_archive()
 {
 	local suites=(bookworm{,-backports} trixie{,-backports})
 
-	# shellcheck disable=SC1091 # not ours
-	. /etc/os-release
 	[ "$ID" = debian ] ||
 		die "kernels and the root are Debian's: elsewhere, give a kernel with -k, and ROOT="
 	[ "$1" = kernels ] || suites=("$VERSION_CODENAME")

@@ -36,7 +36,7 @@ kvm_works()
 
 	[ "$PLATFORM" = "$(uname -m)" ] || return
 	if [ "$PLATFORM" != x86_64 ]; then
-		(timeout 10 "${kvm[@]}" "${machine[@]}" -S -monitor stdio <<<quit
+		(timeout 10 "${kvm[@]}" "${machine[@]}" -chardev null,id=c -S -monitor stdio <<<quit
 		 exit) >/dev/null 2>&1
 		return
 	fi
@@ -126,8 +126,9 @@ pack_root()
 # Debian's is built once for each platform, for this and other runs. In a shell of its own
 get_root()
 {
-	local packages=("${root_packages[@]}") part="$sysroot.part" why
+	local packages=("${root_packages[@]}") part="$sysroot.part" contents why
 
+	rm -f "$work/root.cpio.zst"
 	if [ -n "$ROOT" ]; then
 		[ -x "$ROOT/bin/bash" ] || die "ROOT=$ROOT: no bin/bash there"
 		pack_root "$ROOT" >"$work/root.cpio.zst" || die "ROOT=$ROOT cannot be packed"
@@ -135,10 +136,11 @@ get_root()
 	fi
 	# For what is built for it, the headers and libraries are there
 	[ -z "$cross" ] || packages+=(libelf-dev zlib1g-dev)
+	contents="$VERSION_CODENAME: ${packages[*]}"
 	mkdir -p "$cache" || die "$cache cannot be written"
 	exec 8<"$cache"
 	flock 8
-	if [ "$(cat "$sysroot.packages" 2>/dev/null)" != "${packages[*]}" ]; then
+	if [ "$(cat "$sysroot.packages" 2>/dev/null)" != "$contents" ]; then
 		trap 'rm -rf "$part"*' EXIT
 		use_archive root
 		say "fetching the root file system, Debian's packages for $PLATFORM: about 45 MB"
@@ -154,11 +156,11 @@ get_root()
 		rm "$apt_state/cache/archives"/*.deb
 		{
 			mv "$part" "$sysroot" && mv "$part.cpio.zst" "$sysroot.cpio.zst" &&
-				echo "${packages[*]}" >"$sysroot.packages"
+				echo "$contents" >"$sysroot.packages"
 		} || die "$cache cannot be written"
 		[ -z "${SUDO_UID:-}" ] || chown -R "$SUDO_UID:${SUDO_GID:-}" "$cache"
 	fi
-	ln -sf "$sysroot.cpio.zst" "$work/root.cpio.zst"
+	ln -s "$sysroot.cpio.zst" "$work/root.cpio.zst"
 }
 
 # A folder of links as "make modules_install" makes one of files, for the kernel

@@ -82,16 +82,21 @@ set_netem()
 	done
 }
 
+has_ipv6()
+{
+	[ -e /proc/net/if_inet6 ]
+}
+
 # Links 1 to 3: link i has 10.0.i.1 and dead:beef:i::1 at the client, .2 and
 # ::2 at the server. What the client sends from an address leaves by its link.
 set_up_links()
 {
 	local i ns
 
-	# Usable at once, link-local ones too: a SYN-ACK need not wait for them
 	for ns in "$ns_client" "$ns_server"; do
-		run ip netns exec "$ns" sysctl -qw net.mptcp.enabled=1 \
-			net.ipv6.conf.all.accept_dad=0 \
+		run ip netns exec "$ns" sysctl -qw net.mptcp.enabled=1 || return
+		# Usable at once, link-local ones too: a SYN-ACK need not wait for them
+		! has_ipv6 || run ip netns exec "$ns" sysctl -qw net.ipv6.conf.all.accept_dad=0 \
 			net.ipv6.conf.default.accept_dad=0 || return
 	done
 
@@ -102,12 +107,13 @@ set_up_links()
 			peer name "eth$i" netns "$ns_server" || return
 		run ip -n "$ns_client" addr add "10.0.$i.1/24" dev "eth$i" || return
 		run ip -n "$ns_server" addr add "10.0.$i.2/24" dev "eth$i" || return
-		run ip -n "$ns_client" addr add "dead:beef:$i::1/64" dev "eth$i" || return
-		run ip -n "$ns_server" addr add "dead:beef:$i::2/64" dev "eth$i" || return
 		run ip -n "$ns_client" link set "eth$i" up || return
 		run ip -n "$ns_server" link set "eth$i" up || return
 		run ip -n "$ns_client" rule add from "10.0.$i.1" table "10$i" || return
 		run ip -n "$ns_client" route add default via "10.0.$i.2" table "10$i" || return
+		has_ipv6 || continue
+		run ip -n "$ns_client" addr add "dead:beef:$i::1/64" dev "eth$i" || return
+		run ip -n "$ns_server" addr add "dead:beef:$i::2/64" dev "eth$i" || return
 		run ip -n "$ns_client" -6 rule add from "dead:beef:$i::1" table "10$i" || return
 		run ip -n "$ns_client" -6 route add default via "dead:beef:$i::2" \
 			table "10$i" || return
@@ -118,26 +124,27 @@ set_up_links()
 	run ip -n "$ns_server" mptcp limits set subflows "$((links - 1))" || return
 	for ((i = 2; i <= links; i++)); do
 		run ip -n "$ns_client" mptcp endpoint add "10.0.$i.1" subflow || return
-		run ip -n "$ns_client" mptcp endpoint add "dead:beef:$i::1" subflow || return
+		! has_ipv6 ||
+			run ip -n "$ns_client" mptcp endpoint add "dead:beef:$i::1" subflow || return
 	done
 }
 
 set_up_counters()
 {
-	local mark rules=
+	local family mark rules=
 
 	for mark in 5 4 3 2 1 0; do
 		rules+="tcp dport $port socket mark $mark counter;"
 	done
-	run ip netns exec "$ns_client" nft "
-		table inet filter {
-			chain output6 { $rules }
-			chain output {
-				type filter hook output priority filter;
-				meta nfproto ipv6 goto output6;
-				$rules
-			}
-		}"
+	for family in ip $(! has_ipv6 || echo ip6); do
+		run ip netns exec "$ns_client" nft "
+			table $family filter {
+				chain output {
+					type filter hook output priority filter;
+					$rules
+				}
+			}" || return
+	done
 }
 
 # $1: a cgroup, which may be there. Known before it is made, so that it is taken down

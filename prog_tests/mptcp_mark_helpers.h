@@ -255,6 +255,9 @@ static inline int mark_sysctls(struct mark_env *env, const char *name, const cha
 	return mark_sysctl(env, CLIENT, name, value) ?: mark_sysctl(env, SERVER, name, value);
 }
 
+/* Without IPv6, the kernel has no family inet */
+#define MARK_NFT	(mark_has_ipv6() ? "inet" : "ip")
+
 /*
  * From now on, count what leaves this end and matches: packets with this mark,
  * in nft's words, and packets with another one. SYN-ACKs have no full socket yet,
@@ -262,14 +265,15 @@ static inline int mark_sysctls(struct mark_env *env, const char *name, const cha
  */
 static inline int mark_watch(struct mark_env *env, int end, const char *match, const char *mark)
 {
-	const char *set_up = env->watches[end]++ ? "" :
-		"add table inet watch\n"
-		"add chain inet watch out { type filter hook output priority filter; }\n";
-
+	env->watches[end]++;
 	return mark_run_with(env->netns[end], "nft -f -",
-			     "%sadd rule inet watch out %s tcp flags & rst == 0 socket mark %s counter\n"
-			     "add rule inet watch out %s tcp flags & rst == 0 socket mark != %s counter\n",
-			     set_up, match, mark, match, mark);
+			     "table %s watch {\n"
+			     "chain out {\n"
+			     "type filter hook output priority filter;\n"
+			     "%s tcp flags & rst == 0 socket mark %s counter\n"
+			     "%s tcp flags & rst == 0 socket mark != %s counter\n"
+			     "}\n}\n",
+			     MARK_NFT, match, mark, match, mark);
 }
 
 /* What goes by a link: the client's addresses tell links apart */
@@ -297,7 +301,8 @@ static inline int mark_watch_links(struct mark_env *env, int end, int family, co
 /* The counters of all watches at an end: count[i][0] right, count[i][1] others */
 static inline int mark_counts(struct mark_env *env, int end, int count[][2])
 {
-	FILE *f = mark_popen(env->netns[end], "nft list chain inet watch out", "r");
+	FILE *f = mark_popen(env->netns[end], mark_has_ipv6() ? "nft list table inet watch" :
+			     "nft list table ip watch", "r");
 	char line[256], *packets;
 	int n = 0;
 
@@ -313,6 +318,12 @@ static inline int mark_counts(struct mark_env *env, int end, int count[][2])
 	if (mark_pclose(f, "nft list"))
 		return -1;
 	return ASSERT_EQ(n, 2 * env->watches[end], "counters") ? 0 : -1;
+}
+
+static inline int mark_unwatch(struct mark_env *env, int end)
+{
+	env->watches[end] = 0;
+	return mark_run_with(env->netns[end], "nft -f -", "delete table %s watch\n", MARK_NFT);
 }
 
 /* Stop watching. Each watch must have seen packets, and none with another mark */
@@ -334,8 +345,7 @@ static inline int mark_watched(struct mark_env *env, int end)
 		ASSERT_GT(count[i][0], 0, "packets with the mark");
 		ASSERT_EQ(count[i][1], 0, "packets with another mark");
 	}
-	env->watches[end] = 0;
-	return mark_run_with(env->netns[end], "nft -f -", "delete table inet watch\n");
+	return mark_unwatch(env, end);
 }
 
 /* ---- Sockets */
@@ -733,8 +743,8 @@ static inline const char *mark_lacks(struct mptcp_mark **skel)
 	close(fd);
 	if (system("command -v ip >/dev/null && ip mptcp limits show >/dev/null 2>&1"))
 		return "no 'ip mptcp': iproute2 5.7";
-	if (system("nft -c 'add table inet t; add chain inet t c; "
-		   "add rule inet t c socket mark 1 counter' 2>/dev/null"))
+	if (system("nft -c 'add table ip t; add chain ip t c; "
+		   "add rule ip t c socket mark 1 counter' 2>/dev/null"))
 		return "no nft, or CONFIG_NFT_SOCKET is not set";
 	*skel = mptcp_mark__open_and_load();
 	if (!*skel && errno == ENOTSUPP)

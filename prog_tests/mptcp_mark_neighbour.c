@@ -33,10 +33,10 @@ static int attach_both(struct mark_env *env, struct mptcp_mark_neighbour *other,
 static int poke_and_wait(struct mark_env *env)
 {
 	const char *server = env->netns[SERVER];
-	const char *came = "nft list table inet came | grep -c 'packets [1-9]' | grep -qx 2";
+	const char *came = "nft list table ip came | grep -c 'packets [1-9]' | grep -qx 2";
 
 	return mark_run_with(server, "nft -f -",
-			     "table inet came {\n"
+			     "table ip came {\n"
 			     "chain in {\n"
 			     "type filter hook input priority filter;\n"
 			     "ip saddr 10.0.2.1 counter\n"

@@ -150,9 +150,7 @@ static void test_busy_sync(struct mark_env *env)
 	if (count[1][1] || count[2][1])
 		mark_xfail("__mptcp_finish_join() replaces the mark before it sends");
 	/* From now on, they keep it */
-	env->watches[SERVER] = 0;
-	if (!mark_run_with(env->netns[SERVER], "nft -f -", "delete table inet watch\n") &&
-	    !mark_watch_links(env, SERVER, family, mark, 3))
+	if (!mark_unwatch(env, SERVER) && !mark_watch_links(env, SERVER, family, mark, 3))
 		mark_send(&env->conn, SERVER, MARK_BULK);
 }
 

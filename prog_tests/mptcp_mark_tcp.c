@@ -48,9 +48,9 @@ static void expect_fallback(struct mark_env *env)
 static int change_packets(struct mark_env *env, const char *rule)
 {
 	if (!SYS_NOFAIL("ip netns exec %s nft '\n"
-			"add table inet rewrite\n"
-			"add chain inet rewrite out { type filter hook output priority 100; }\n"
-			"add rule inet rewrite out %s'", env->netns[CLIENT], rule))
+			"add table ip rewrite\n"
+			"add chain ip rewrite out { type filter hook output priority 100; }\n"
+			"add rule ip rewrite out %s'", env->netns[CLIENT], rule))
 		return 0;
 	mark_skip("nft or the kernel does not take: %s", rule);
 	env->watches[CLIENT] = 0;

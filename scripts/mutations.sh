@@ -41,9 +41,12 @@ esac
 
 [ "$(id -u)" -eq 0 ] || die "must be root: use sudo"
 pattern="${1:-}"
-src="$(dirname "$(readlink -f "$0")")/.."
-copy="$(mktemp -d -t mptcp_mark-mutations-XXXXXX)" || exit 1
-trap 'rm -rf "$copy"' EXIT
+here="$(dirname "$(readlink -f "$0")")/.."
+tmp="$(mktemp -d -t mptcp_mark-mutations-XXXXXX)" || exit 1
+trap 'rm -rf "$tmp"' EXIT
+# As it is now, and to be broken
+src="$tmp/src"
+copy="$tmp/copy"
 trap 'exit 1' INT TERM
 
 caught=0
@@ -96,8 +99,10 @@ mutate()
 	printf "%-36s %-50s %s\n" "$subtest" "$name" "$result"
 }
 
-tar -C "$src" --exclude=./build --exclude=./.git -c . | tar -C "$copy" -x
-rm -f "$copy"/*.bpf.o "$copy/test_progs"
+mkdir "$src" "$copy"
+tar -C "$here" --exclude=./build --exclude=./.git --exclude=./test_progs \
+	--exclude=./mptcp_mark_user -c . | tar -C "$src" -x
+cp -a "$src/." "$copy"
 build || { tail -n 5 "$copy/log" >&2; die "make failed"; }
 (cd "$copy" && ./test_progs >log 2>&1) || die "the tests fail without any fault: see test_progs"
 mapfile -t subtests < <(sed -nE 's,^#[0-9]+/[0-9]+ +([^:]+):.*,\1,p' "$copy/log")

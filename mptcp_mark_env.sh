@@ -124,8 +124,8 @@ set_up_links()
 	run ip -n "$ns_server" mptcp limits set subflows "$((links - 1))" || return
 	for ((i = 2; i <= links; i++)); do
 		run ip -n "$ns_client" mptcp endpoint add "10.0.$i.1" subflow || return
-		! has_ipv6 ||
-			run ip -n "$ns_client" mptcp endpoint add "dead:beef:$i::1" subflow || return
+		has_ipv6 || continue
+		run ip -n "$ns_client" mptcp endpoint add "dead:beef:$i::1" subflow || return
 	done
 }
 

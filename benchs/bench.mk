@@ -26,20 +26,7 @@ bench_build: harness
 	$(Q)$(CC) $(BENCH_OBJS) $(shell find $(BUILD)/bpf/tools -name libbpf.a) -lelf -lz -lpthread \
 		-o $(BUILD)/bpf/bench_mptcp_mark
 
-# What the tests are compared to: test_progs with the tree's own for MPTCP
-.PHONY: bench_tree_tests
-bench_tree_tests: tree
-	$(Q)find $(BENCH_BPF) -path '*/prog*/*' -type l -delete
-	$(Q)$(call link,$(wildcard $(addprefix $(SELFTESTS)/bpf/progs/,*.h mptcp*.c)),$(BENCH_BPF)/progs)
-	$(Q)$(call link,$(wildcard $(addprefix $(SELFTESTS)/bpf/prog_tests/,*.h mptcp.c)),$(BENCH_BPF)/prog_tests)
-	$(Q)mkdir -p $(BUILD)/bpf
-	+$(Q)$(MAKE) -C $(BENCH_BPF) OUTPUT=$(BUILD)/bpf $(BPF_TOOLCHAIN) $(BPF_PATHS) $(NOT_OURS) \
-		$(BUILD)/bpf/test_progs
-
 # BENCH=name, or several; all without
 .PHONY: bench
-bench: export BENCH_MAKE := env -u MAKEFLAGS -u MAKELEVEL -u O $(MAKE) -j$(shell nproc) -C $(CURDIR) \
-	KSRC=$(KSRC) $(BPF_TOOLCHAIN) $(BPF_PATHS)
-bench: export BENCH_DIR := $(BUILD)/bench_tests
 bench: bench_build
 	$(Q)cd $(BUILD)/bpf && ./bench_mptcp_mark $(BENCH_RESULTS) $(BENCH)

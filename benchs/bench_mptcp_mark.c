@@ -25,7 +25,6 @@ static const struct bench {
 	{ "table", bench_table },
 	{ "at_once", bench_at_once },
 	{ "in_turn", bench_in_turn },
-	{ "tests", bench_tests },
 };
 
 int cgroup_fd;

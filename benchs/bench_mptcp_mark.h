@@ -162,6 +162,5 @@ void bench_bulk(void);
 void bench_table(void);
 void bench_at_once(void);
 void bench_in_turn(void);
-void bench_tests(void);
 
 #endif /* __BENCH_MPTCP_MARK_H__ */

@@ -343,13 +343,13 @@ void bench_getsockopt(void)
 		struct figure ratio, none;
 	} calls[] = {
 		{ SOCK_STREAM, SOL_SOCKET, SO_ERROR,
-		  { "getsockopt(SO_ERROR) of TCP, of that with no program", "", AT_MOST, 1.02 },
+		  { "SO_ERROR of TCP, of that with no program", "", AT_MOST, 1.02 },
 		  { "  SO_ERROR of TCP, no program", "ns" } },
 		{ SOCK_STREAM, SOL_TCP, TCP_INFO,
-		  { "getsockopt(TCP_INFO) of TCP, of that with no program", "", AT_MOST, 1.02 },
+		  { "TCP_INFO of TCP, of that with no program", "", AT_MOST, 1.02 },
 		  { "  TCP_INFO of TCP, no program", "ns" } },
 		{ SOCK_DGRAM, SOL_SOCKET, SO_ERROR,
-		  { "getsockopt(SO_ERROR) of UDP, of that with no program", "", AT_MOST, 1.02 },
+		  { "SO_ERROR of UDP, of that with no program", "", AT_MOST, 1.02 },
 		  { "  SO_ERROR of UDP, no program", "ns" } },
 	};
 	char answer[256];

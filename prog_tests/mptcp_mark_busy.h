@@ -43,17 +43,12 @@ static inline int mark_poke(struct mark_env *env, int first, int last)
 	return err;
 }
 
-/*
- * Make the pending joins get their final mark: by a packet from the client, or by
- * an RTT callback where another program cleared our flag.
- */
+/* With that, pending joins get their final mark */
 static inline int mark_settle(struct mark_env *env, int first, int last)
 {
 	struct mptcp_mark_stats *stats = &env->skel->data_mark_cnt->mark_stats;
 
-	return mark_poke(env, first, last) ||
-	       mark_wait(!READ_ONCE(stats->pending) ||
-			 mark_send(&env->conn, SERVER, MARK_BULK));
+	return mark_poke(env, first, last) || mark_wait(!READ_ONCE(stats->pending));
 }
 
 /* A page backed by userfaultfd: readers block until absent_page_fill() */

@@ -46,6 +46,21 @@ static int poke_and_wait(struct mark_env *env)
 	       mark_wait(!SYS_NOFAIL("ip netns exec %s %s", server, came));
 }
 
+/* The server sends on one join after the other, while the other subflows are backups */
+static int send_on_joins(struct mark_env *env)
+{
+	struct mptcp_mark_stats *stats = &env->skel->data_mark_cnt->mark_stats;
+
+	return mark_ip(env, CLIENT, "mptcp endpoint change id 1 backup\n"
+				    "mptcp endpoint change id 3 backup") ||
+	       mark_wait(READ_ONCE(stats->pending) == 1 ||
+			 mark_send(&env->conn, SERVER, MARK_BULK)) ||
+	       mark_ip(env, CLIENT, "mptcp endpoint change id 3 nobackup\n"
+				    "mptcp endpoint change id 2 backup") ||
+	       mark_wait(READ_ONCE(stats->pending) == 0 ||
+			 mark_send(&env->conn, SERVER, MARK_BULK));
+}
+
 /* Joins that wait for their ids: the program asks for callbacks, and lets go again */
 static void test_flags(struct mark_env *env)
 {
@@ -59,12 +74,14 @@ static void test_flags(struct mark_env *env)
 		return;
 	other->bss->keep = c->keep;
 	other->bss->ask_for = c->ask_for;
-	if (attach_both(env, other, c->order) ||
+	/* An endpoint for the initial subflow, so that it can be a backup */
+	if (attach_both(env, other, c->order) || mark_endpoint(env, 1) ||
 	    mark_start_server_in(env, c->order == CHILD || c->order == PARENT ? MARK_NESTED :
 				 MARK_CGROUP, AF_INET, 0) ||
 	    !ASSERT_OK(setsockopt(env->conn.fd[SERVER], SOL_TCP, TCP_NODELAY, &on, sizeof(on)),
 		       "setsockopt(TCP_NODELAY)") ||
-	    mark_join_busy(env, AF_INET, 2) || mark_settle(env, 2, 3))
+	    mark_join_busy(env, AF_INET, 2) ||
+	    (c->keep ? mark_settle(env, 2, 3) : send_on_joins(env)))
 		goto destroy;
 	mark_expect(env, SERVER, mark_ordinals, 3);
 	mark_expect_stats(env, 3, 0);

@@ -23,9 +23,8 @@
 #ifndef SOL_MPTCP
 #define SOL_MPTCP	284
 #endif
-#ifndef ENOTSUPP
-#define ENOTSUPP	524		/* include/linux/errno.h */
-#endif
+/* What the verifier says of calls of kernel functions, where no JIT can do them */
+#define MARK_ERRNO_NO_JIT	524
 
 #define MARK_CGROUP	"/mptcp_mark"
 #define MARK_NESTED	MARK_CGROUP "/nested"
@@ -747,7 +746,7 @@ static inline const char *mark_lacks(struct mptcp_mark **skel)
 		   "add rule ip t c socket mark 1 counter' 2>/dev/null"))
 		return "no nft, or CONFIG_NFT_SOCKET is not set";
 	*skel = mptcp_mark__open_and_load();
-	if (!*skel && errno == ENOTSUPP)
+	if (!*skel && errno == MARK_ERRNO_NO_JIT)
 		return "no JIT that can call kernel functions: CONFIG_BPF_JIT=y";
 	return NULL;
 }

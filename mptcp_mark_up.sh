@@ -161,7 +161,7 @@ demonstrate()
 	captured_syns "$capture" | sed 's/^/  /'
 	echo
 	echo "Packets of each mark, counted by nft:"
-	in_client nft list ruleset
+	in_client nft list table ip filter
 	echo
 	echo "The subflows while it ran:"
 	cat "$out.subflows"

@@ -241,6 +241,9 @@ test_trace()
 	while [ "$base" -eq 0 ] || grep -q "Mark <$((base + 1))>" "$state/tracing/trace"; do
 		base=$((SRANDOM & 0xffffff00))
 	done
+	attach_again -b "$base" && test_download 10.0.1.2 || return
+	expect "lines without -D" "$(grep -c "Mark <$((base + 1))>" "$state/tracing/trace")" 0 ||
+		return
 	attach_again -D -b "$base" && test_download 10.0.1.2 && attach_again || return
 	for mark in 1 2 3; do
 		expect "lines of mark $mark in the trace" \
@@ -325,7 +328,7 @@ run_tests()
 	subtest "marks follow a base set at run time" test_base
 	! has_ipv6 || downloads=5
 	subtest "the program counts what it marked" test_stats $((downloads * 3))
-	subtest_unless "each marking is traced" tracing_lacks test_trace
+	subtest_unless "each marking is traced, with -D alone" tracing_lacks test_trace
 	subtest_unless "an unmodified program, made MPTCP by BPF" mptcpify_lacks test_mptcpify
 	subtest_unless "delay and loss: intact, marked 1, 2, 3" netem_lacks test_netem
 	"$user" status "$contained_cgroup/client" -j >"$state/status"

@@ -2,6 +2,7 @@
 /* The network of the benchmarks, connections over it, and a look at marks. */
 #include <sched.h>
 #include "bench_mptcp_mark.h"
+#include "progs/mptcp_mark_show.h"
 
 #define SERVER_ADDR	"10.0.1.2"
 
@@ -231,15 +232,13 @@ bool conn_is_right(const struct mark_conn *c)
 static bool marks_are(FILE *f, enum variant variant, long n)
 {
 	long seen[SUBFLOWS] = {};
-	__u32 token, id, mark;
+	struct mptcp_show_subflow s;
 	bool right = true;
-	char line[256];
 	int i;
 
-	while (right && fgets(line, sizeof(line), f))
-		if (sscanf(line, "%x %u %x", &token, &id, &mark) == 3 &&
-		    id >= 1 && id <= SUBFLOWS && mark == prog_mark(variant, id))
-			seen[id - 1]++;
+	while (right && fread(&s, sizeof(s), 1, f) == 1)
+		if (s.id >= 1 && s.id <= SUBFLOWS && s.mark == prog_mark(variant, s.id))
+			seen[s.id - 1]++;
 		else
 			right = false;
 	for (i = 0; i < SUBFLOWS; i++)

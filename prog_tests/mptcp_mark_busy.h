@@ -14,8 +14,7 @@
 #define MARK_BULK	(2 << 20)
 
 /* A listener in a cgroup, a connection from outside of it, and joins one by one */
-static inline int mark_start_server_in(struct mark_env *env, const char *cgroup, int family,
-				       int joins)
+static inline int mark_start_server(struct mark_env *env, const char *cgroup, int family, int joins)
 {
 	const char *addr = family == AF_INET ? "10.0.1.2" : "dead:beef:1::2";
 	int link, err;
@@ -25,11 +24,6 @@ static inline int mark_start_server_in(struct mark_env *env, const char *cgroup,
 	for (link = 2; link <= joins + 1 && !err; link++)
 		err = mark_join(env, family, link, link);
 	return err;
-}
-
-static inline int mark_start_server(struct mark_env *env, int family, int joins)
-{
-	return mark_start_server_in(env, MARK_CGROUP, family, joins);
 }
 
 /* The client sends a packet on each of these joins: a change of their priority */

@@ -26,7 +26,7 @@ static void test_pending(struct mark_env *env)
 	struct busy_server busy = {};
 	int before = env->n, err;
 
-	if (mark_start_server(env, AF_INET, 0) || busy_server_start(env, &busy))
+	if (mark_start_server(env, MARK_CGROUP, AF_INET, 0) || busy_server_start(env, &busy))
 		return;
 	err = (before && (mark_endpoint(env, 2) || mark_wait(READ_ONCE(stats->pending) == 1))) ||
 	      mark_sysctl(env, SERVER, OPTMEM, "0") || mark_endpoint(env, 3) ||
@@ -45,7 +45,7 @@ static void test_pending_closed(struct mark_env *env)
 	struct linger reset = { .l_onoff = 1 };
 	int err;
 
-	if (mark_start_server(env, AF_INET, 0) || busy_server_start(env, &busy))
+	if (mark_start_server(env, MARK_CGROUP, AF_INET, 0) || busy_server_start(env, &busy))
 		return;
 	err = mark_endpoint(env, 2) || mark_wait(READ_ONCE(stats->pending) == 1) ||
 	      !ASSERT_OK(setsockopt(env->conn.fd[CLIENT], SOL_SOCKET, SO_LINGER, &reset,

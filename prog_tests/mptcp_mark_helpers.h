@@ -113,7 +113,7 @@ static inline __u64 mark_deadline(void)
 	return get_time_ns() + MARK_TIMEOUT_MS * 1000000ULL;
 }
 
-/* Wait until a condition holds, or fail */
+/* Wait until this holds, or fail */
 #define mark_wait(condition)							\
 	({									\
 		__u64 deadline = mark_deadline();				\
@@ -468,17 +468,16 @@ static inline int mark_accept(struct mark_env *env, struct mark_conn *c)
 static inline int mark_connect_from(struct mark_env *env, const char *addr, const char *cgroup,
 				    struct mark_conn *c)
 {
-	struct network_helper_opts opts = { .timeout_ms = MARK_TIMEOUT_MS, .proto = IPPROTO_MPTCP };
-	struct mark_place place;
+	int family = strchr(addr, ':') ? AF_INET6 : AF_INET;
+	int port = ntohs(get_socket_local_port(env->listen_fd));
+	struct sockaddr_storage sa;
+	socklen_t len;
 
 	*c = (struct mark_conn){ { -1, -1 } };
-	if (mark_enter(env, CLIENT, cgroup, &place))
-		return -1;
-	c->fd[CLIENT] = connect_to_addr_str(strchr(addr, ':') ? AF_INET6 : AF_INET, SOCK_STREAM,
-					    addr, ntohs(get_socket_local_port(env->listen_fd)),
-					    &opts);
-	mark_leave(&place);
-	return ASSERT_OK_FD(c->fd[CLIENT], "connect") ? mark_accept(env, c) : -1;
+	c->fd[CLIENT] = mark_socket(env, CLIENT, cgroup, family, SOCK_STREAM, IPPROTO_MPTCP);
+	return !make_sockaddr(family, addr, port, &sa, &len) &&
+	       ASSERT_OK(connect(c->fd[CLIENT], (void *)&sa, len), "connect") ?
+	       mark_accept(env, c) : -1;
 }
 
 static inline int mark_connect(struct mark_env *env, const char *addr)

@@ -73,48 +73,24 @@ static void join_and_expect(struct mark_env *env, int link, const __u32 *mark, i
 		mark_expect(env, CLIENT, mark, n);
 }
 
-/* In the middle of a connection, the joins that follow get their ordinals */
-static void test_late_attach(struct mark_env *env)
+/*
+ * Attached in the middle of a connection, the program knows of the joins that came
+ * before: also of one that came while it was away from the second connection of a socket.
+ */
+static void test_attach(struct mark_env *env)
 {
-	static const __u32 late[] = { 0, 2, 3 };
+	static const __u32 mark[] = { 0, 0, 3 }, again[] = { 1, 0, 3 };
+	int first = env->n ? 3 : 2;
 
-	mark_detach(&env->skel->links.mptcp_mark);
-	if (mark_watch_link(env, CLIENT, AF_INET, 1, 0) || mark_start(env, AF_INET, 0) ||
-	    mark_attach_ours(env->skel, env->cgroup_fd))
-		return;
-	join_and_expect(env, 2, late, 2);
-	join_and_expect(env, 3, late, 3);
-}
-
-/* The join in between counts, though nobody marked it; of a second connection, too */
-static void test_attach_again(struct mark_env *env)
-{
-	static const __u32 mark[] = { 1, 0, 3 };
-	int again = env->n;
-
-	if (mark_start(env, AF_INET, again) ||
-	    (again && (mark_ip(env, CLIENT, "mptcp endpoint delete id 2") || mark_reconnect(env))))
+	if (!env->n)
+		mark_detach(&env->skel->links.mptcp_mark);
+	if (mark_start(env, AF_INET, env->n) ||
+	    (env->n && (mark_ip(env, CLIENT, "mptcp endpoint delete id 2") || mark_reconnect(env))))
 		return;
 	mark_detach(&env->skel->links.mptcp_mark);
-	join_and_expect(env, again + 2, mark, 2);
+	join_and_expect(env, first, env->n ? again : mark, 2);
 	if (!mark_attach_ours(env->skel, env->cgroup_fd))
-		join_and_expect(env, again + 3, mark, 3);
-}
-
-/* Another program takes the place of ours at once, through the link */
-static void test_replace(struct mark_env *env)
-{
-	static const __u32 mark[] = { 1, 0x102 };
-	struct mptcp_mark *other = mptcp_mark__open_and_load();
-
-	if (!ASSERT_OK_PTR(other, "load another"))
-		return;
-	mark_configure(other, 0x100, ~0U);
-	if (!mark_start_watched(env, AF_INET, 0) &&
-	    ASSERT_OK(bpf_link__update_program(env->skel->links.mptcp_mark,
-					       other->progs.mptcp_mark), "replace"))
-		join_and_expect(env, 2, mark, 2);
-	mptcp_mark__destroy(other);
+		join_and_expect(env, first + 1, env->n ? again : mark, 3);
 }
 
 static const struct mark_test tests[] = {
@@ -122,10 +98,8 @@ static const struct mark_test tests[] = {
 	{ "initial_removed", 3, test_initial_removed },
 	{ "backup_changed", 3, test_backup_changed },
 	{ "reconnect", 3, test_reconnect },
-	{ "late_attach", 3, test_late_attach },
-	{ "attach_again", 3, test_attach_again, .n = 0 },
-	{ "attach_again_reconnected", 4, test_attach_again, .n = 1 },
-	{ "replace", 2, test_replace },
+	{ "late_attach", 3, test_attach, .n = 0 },
+	{ "attach_again", 4, test_attach, .n = 1 },
 };
 
 void test_mptcp_mark_lifetime(void)

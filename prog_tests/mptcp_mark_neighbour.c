@@ -76,7 +76,7 @@ static void test_flags(struct mark_env *env)
 	other->bss->ask_for = c->ask_for;
 	/* An endpoint for the initial subflow, so that it can be a backup */
 	if (attach_both(env, other, c->order) || mark_endpoint(env, 1) ||
-	    mark_start_server_in(env, c->order == CHILD || c->order == PARENT ? MARK_NESTED :
+	    mark_start_server(env, c->order == CHILD || c->order == PARENT ? MARK_NESTED :
 				 MARK_CGROUP, AF_INET, 0) ||
 	    !ASSERT_OK(setsockopt(env->conn.fd[SERVER], SOL_TCP, TCP_NODELAY, &on, sizeof(on)),
 		       "setsockopt(TCP_NODELAY)") ||

@@ -43,10 +43,7 @@ struct genl_msg {
 	char attrs[2048];
 };
 
-static void *payload(struct nlattr *nla)
-{
-	return (void *)nla + NLA_HDRLEN;
-}
+#define payload(nla)	((void *)(nla) + NLA_HDRLEN)
 
 static struct nlattr *put(struct genl_msg *msg, int type, const void *data, int len)
 {

@@ -16,7 +16,8 @@ static void test_server(struct mark_env *env)
 
 	mark_configure(env->skel, c->base, c->mask);
 	if (mark_watch_links(env, SERVER, c->family, c->expected, 3) ||
-	    mark_start_server(env, c->family, 2) || mark_send(&env->conn, SERVER, MARK_BULK))
+	    mark_start_server(env, MARK_CGROUP, c->family, 2) ||
+	    mark_send(&env->conn, SERVER, MARK_BULK))
 		return;
 	mark_expect(env, SERVER, c->expected, 3);
 	mark_expect_stats(env, 3, 0);
@@ -110,8 +111,8 @@ static void test_busy(struct mark_env *env)
 	int joins = env->n;
 
 	if (mark_watch_links(env, SERVER, AF_INET, mark_ordinals, joins + 2) ||
-	    mark_start_server(env, AF_INET, 0) || mark_join_busy(env, AF_INET, joins) ||
-	    mark_settle(env, 2, joins + 1))
+	    mark_start_server(env, MARK_CGROUP, AF_INET, 0) ||
+	    mark_join_busy(env, AF_INET, joins) || mark_settle(env, 2, joins + 1))
 		return;
 	mark_expect(env, SERVER, mark_ordinals, joins + 1);
 	/* Another one, when nothing is pending, goes on from there */
@@ -134,7 +135,8 @@ static void test_busy_sync(struct mark_env *env)
 	int family = env->n, on = 1, count[3][2];
 
 	mark_configure(env->skel, 0x100, 0xfff);
-	if (mark_watch_links(env, SERVER, family, mark, 3) || mark_start_server(env, family, 0) ||
+	if (mark_watch_links(env, SERVER, family, mark, 3) ||
+	    mark_start_server(env, MARK_CGROUP, family, 0) ||
 	    !ASSERT_OK(setsockopt(env->conn.fd[SERVER], SOL_TCP, TCP_NODELAY, &on, sizeof(on)),
 		       "setsockopt(TCP_NODELAY)") ||
 	    mark_join_busy(env, family, 2))

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /* What the mark is made of: base, mask, and the application's: rules 2 and 10. */
 #include <pthread.h>
-#include <sys/mount.h>
-#include <sys/random.h>
 #include "mptcp_mark_helpers.h"
 
 struct value_case {
@@ -63,30 +61,25 @@ static void *change(void *arg)
 	return NULL;
 }
 
-/* A processor for the thread, and the others for us and the kernel's workers */
-static int take_apart(pthread_t thread, cpu_set_t *all)
+/* Processor 0 for the thread, and the others for us and the kernel's workers */
+static void take_apart(pthread_t thread, const cpu_set_t *all)
 {
-	cpu_set_t one, others;
-	int cpu = 0;
+	cpu_set_t one, others = *all;
 
-	if (!ASSERT_OK(sched_getaffinity(0, sizeof(*all), all), "affinity"))
-		return -1;
-	if (CPU_COUNT(all) < 2)
-		return 0;
-	while (!CPU_ISSET(cpu, all))
-		cpu++;
+	if (CPU_COUNT(all) < 2 || !CPU_ISSET(0, all))
+		return;
 	CPU_ZERO(&one);
-	CPU_SET(cpu, &one);
-	CPU_XOR(&others, all, &one);
-	return ASSERT_OK(pthread_setaffinity_np(thread, sizeof(one), &one), "affinity") &&
-	       ASSERT_OK(sched_setaffinity(0, sizeof(others), &others), "affinity") ? 0 : -1;
+	CPU_SET(0, &one);
+	CPU_CLR(0, &others);
+	pthread_setaffinity_np(thread, sizeof(one), &one);
+	sched_setaffinity(0, sizeof(others), &others);
 }
 
 /* Base and mask change all the time: none is combined with the other's old value */
 static void test_change(struct mark_env *env)
 {
 	struct changer changer = { .skel = env->skel };
-	int i = 0, seen[2] = {};
+	int i, seen[2] = {};
 	cpu_set_t all;
 	__u32 mark;
 
@@ -94,9 +87,9 @@ static void test_change(struct mark_env *env)
 	if (mark_endpoints(env, AF_INET, 2, 9) || mark_listen(env, "10.0.1.2") ||
 	    !ASSERT_OK(pthread_create(&changer.thread, NULL, change, &changer), "thread"))
 		return;
-	if (take_apart(changer.thread, &all))
-		goto stop;
-	for (; i < 100 && !mark_connect(env, "10.0.1.2"); i++) {
+	sched_getaffinity(0, sizeof(all), &all);
+	take_apart(changer.thread, &all);
+	for (i = 0; i < 100 && !mark_connect(env, "10.0.1.2"); i++) {
 		struct mark_table table;
 		int j, n = 0;
 
@@ -113,58 +106,11 @@ static void test_change(struct mark_env *env)
 		mark_disconnect(&env->conn);
 	}
 	sched_setaffinity(0, sizeof(all), &all);
-stop:
 	WRITE_ONCE(changer.stop, true);
 	pthread_join(changer.thread, NULL);
 	ASSERT_EQ(i, 100, "connections");
 	ASSERT_GT(seen[0], 0, "marks of the one pair");
 	ASSERT_GT(seen[1], 0, "marks of the other");
-}
-
-/* How many markings with this base are traced */
-static int traced(__u32 base)
-{
-	FILE *f = fopen("/sys/kernel/tracing/trace", "r");
-	char line[512];
-	__u32 mark;
-	char *m;
-	int n = 0;
-
-	if (!ASSERT_OK_PTR(f, "open trace"))
-		return -1;
-	while (fgets(line, sizeof(line), f)) {
-		m = strstr(line, "Mark <");
-		n += m && sscanf(m, "Mark <%u> : return code <0>", &mark) == 1 &&
-		     mark > base && mark <= base + 3;
-	}
-	fclose(f);
-	return n;
-}
-
-/* The trace is the machine's, and keeps what was: a base that is not in it */
-static void test_debug(struct mark_env *env)
-{
-	__u32 debug, base;
-
-	if (access("/sys/kernel/tracing/trace", F_OK) &&
-	    mount("none", "/sys/kernel/tracing", "tracefs", 0, NULL)) {
-		mark_skip("no tracefs: %s", strerror(errno));
-		return;
-	}
-	if (mark_endpoints(env, AF_INET, 2, 3) || mark_listen(env, "10.0.1.2"))
-		return;
-	for (debug = 0; debug <= 1; debug++) {
-		do {
-			getrandom(&base, sizeof(base), 0);
-			base &= 0x7fffff00;
-		} while (traced(base) > 0);
-		mark_configure(env->skel, base, ~0U);
-		env->skel->data_mark_cfg->mark_debug = debug;
-		if (mark_connect(env, "10.0.1.2") || mark_wait_subflows(env, CLIENT, 3))
-			return;
-		ASSERT_EQ(traced(base), debug ? 3 : 0, "traced");
-		mark_disconnect(&env->conn);
-	}
 }
 
 #define CASE(_name, _base, _mask, _app, ...)					\
@@ -182,7 +128,6 @@ static const struct mark_test tests[] = {
 	CASE("mark_0",	     ~0U,     ~0U,     0xab,   0, 1, 2),
 	{ "app_later", 3, test_app_later },
 	{ "change", 9, test_change },
-	{ "debug", 3, test_debug },
 };
 
 void test_mptcp_mark_value(void)

@@ -743,7 +743,7 @@ static inline const char *mark_lacks(struct mptcp_mark **skel)
 		return "no 'ip mptcp': iproute2 5.7";
 	if (system("nft -c 'add table ip t; add chain ip t c; "
 		   "add rule ip t c socket mark 1 counter' 2>/dev/null"))
-		return "no nft, or CONFIG_NFT_SOCKET is not set";
+		return "no 'socket mark' of nft: CONFIG_NF_TABLES_IPV4=y, CONFIG_NFT_SOCKET=y";
 	*skel = mptcp_mark__open_and_load();
 	if (!*skel && errno == MARK_ERRNO_NO_JIT)
 		return "no JIT that can call kernel functions: CONFIG_BPF_JIT=y";

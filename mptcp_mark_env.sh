@@ -231,15 +231,18 @@ server_listens()
 # An HTTP server over MPTCP
 start_server()
 {
+	local family=AF_INET
+
+	! has_ipv6 || family=AF_INET6
 	mkdir "$state/www"
 	dd if=/dev/urandom of="$state/www/file" bs=1M count="$file_mb" 2>/dev/null
 	(cd "$state/www" && enter server setsid python3 -c "
 import http.server, socket
 class Server(http.server.ThreadingHTTPServer):
-    address_family = socket.AF_INET6
-server = Server(('::', $port), http.server.SimpleHTTPRequestHandler, False)
+    address_family = socket.$family
+server = Server(('', $port), http.server.SimpleHTTPRequestHandler, False)
 server.socket.close()
-server.socket = socket.socket(socket.AF_INET6, socket.SOCK_STREAM, 262)  # IPPROTO_MPTCP
+server.socket = socket.socket(socket.$family, socket.SOCK_STREAM, 262)  # IPPROTO_MPTCP
 server.server_bind()
 server.server_activate()
 server.serve_forever()" </dev/null >"$state/server.log" 2>&1) &

@@ -74,8 +74,9 @@ static void join_and_expect(struct mark_env *env, int link, const __u32 *mark, i
 }
 
 /*
- * Attached in the middle of a connection, the program knows of the joins that came
- * before: also of one that came while it was away from the second connection of a socket.
+ * A program that is attached in the middle of a connection counts the subflows that
+ * came before. n is 0: it was never attached before. n is 1: it was, and missed a
+ * join of the second connection of a socket.
  */
 static void test_attach(struct mark_env *env)
 {

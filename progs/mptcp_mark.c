@@ -83,7 +83,10 @@ static __u32 join_ordinal(struct mptcp_sock *msk, __u32 id)
 	if (!count)
 		return id;
 
-	/* Read after the storage is there: who took an id before did not see it */
+	/*
+	 * Read subflow_id only now. A join that another CPU opens meanwhile, and
+	 * that found no storage yet, has taken a smaller id as its ordinal.
+	 */
 	start.first_id = msk->subflow_id;
 	start.last = start.first_id - 1;
 	__sync_val_compare_and_swap(&count->word, 0, start.word);

@@ -2,15 +2,12 @@
 /*
  * Give every subflow of an MPTCP connection a mark of its own: 1, 2, 3, … in
  * the order in which they were created.
- *
- * The kernel numbers the subflows of an MPTCP socket (subflow_id), and that
- * number is the ordinal in most cases. State is kept for the others alone.
  */
 #include "bpf_tracing_net.h"
 #include <bpf/bpf_helpers.h>
 #include "mptcp_mark.h"
+#include "mptcp_mark_order.h"
 
-#define CREATE		BPF_SK_STORAGE_GET_F_CREATE
 #define OUR_FLAGS	(BPF_SOCK_OPS_PARSE_ALL_HDR_OPT_CB_FLAG | BPF_SOCK_OPS_STATE_CB_FLAG)
 
 char _license[] SEC("license") = "GPL";
@@ -18,26 +15,6 @@ char _license[] SEC("license") = "GPL";
 struct mptcp_mark_config mark_config SEC(".data.mark_cfg") = { .mask = ~0U };
 SEC(".data.mark_cfg") __u32 mark_debug;		/* not 0: trace each marking */
 struct mptcp_mark_stats mark_stats SEC(".data.mark_cnt");
-
-/* Kept for MPTCP sockets whose ids do not tell the order */
-struct subflow_count {
-	union {
-		__u64 word;		/* 0: not known yet */
-		struct {
-			__u32 last;	/* the last ordinal that was given */
-			__u32 first_id;	/* the first id that does not tell its ordinal */
-		};
-	};
-	__u32 earlier;			/* ids of connections before this one */
-	__u32 unused;
-};
-
-struct {
-	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
-	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__type(key, int);
-	__type(value, struct subflow_count);
-} subflow_counts SEC(".maps");
 
 /* Kept for accepted joins until the kernel gives them their id */
 struct pending_join {
@@ -52,55 +29,6 @@ struct {
 	__type(key, int);
 	__type(value, struct pending_join);
 } pending_joins SEC(".maps");
-
-/* After a disconnect, the ids go on from those of the connection before */
-static __u32 initial_ordinal(struct mptcp_sock *msk)
-{
-	__u32 earlier = msk->subflow_id - 2;
-	struct subflow_count *count;
-
-	count = bpf_sk_storage_get(&subflow_counts, msk, NULL, earlier ? CREATE : 0);
-	if (!count)
-		return earlier ? 0 : 1;
-	count->last = 1;
-	count->first_id = msk->subflow_id;
-	count->earlier = earlier;
-	return 1;
-}
-
-/*
- * A join that is accepted while the MPTCP socket is locked gets its id later,
- * perhaps after younger joins. From the first one on, count the joins.
- */
-static __u32 join_ordinal(struct mptcp_sock *msk, __u32 id)
-{
-	struct subflow_count *count, start = {};
-	__u32 ordinal, missed;
-
-	count = bpf_sk_storage_get(&subflow_counts, msk, NULL, id ? 0 : CREATE);
-	if (!count && !id)	/* another CPU stored something at the same time */
-		count = bpf_sk_storage_get(&subflow_counts, msk, NULL, CREATE);
-	if (!count)
-		return id;
-
-	/*
-	 * Read subflow_id only now. A join that another CPU opens meanwhile, and
-	 * that found no storage yet, has taken a smaller id as its ordinal.
-	 */
-	start.first_id = msk->subflow_id;
-	start.last = start.first_id - 1;
-	__sync_val_compare_and_swap(&count->word, 0, start.word);
-	if (id && id < count->first_id)
-		return id - count->earlier;
-
-	ordinal = __sync_fetch_and_add(&count->last, 1) + 1;
-	missed = id - count->earlier - ordinal;
-	if (!id || (int)missed <= 0)
-		return ordinal;
-	/* Joins came while no program was attached */
-	__sync_fetch_and_add(&count->last, missed);
-	return ordinal + missed;
-}
 
 static int set_mark(struct bpf_sock_ops *skops, struct bpf_sock *ssk, __u32 ordinal,
 		    struct mptcp_mark_config config)

@@ -92,7 +92,7 @@ int mptcp_mark_show(struct bpf_iter__tcp *ctx)
 	return 0;
 }
 
-/* As of struct subflow_count in mptcp_mark.c */
+/* As of struct subflow_count in mptcp_mark_order.h */
 SEC("iter/bpf_sk_storage_map")
 int mptcp_mark_counts(struct bpf_iter__bpf_sk_storage_map *ctx)
 {

@@ -68,10 +68,10 @@ keep_test()
 	cp "$src/prog_tests/$1.c" "$copy/prog_tests"
 }
 
-# $1: program, $2: subtest that must fail, $3: name, $4: Perl, applied to all of the file
+# $1: file in progs/, $2: subtest that must fail, $3: name, $4: Perl, applied to all of the file
 mutate()
 {
-	local program="progs/$1.c" subtest="$2" name="$3" fault="$4" result
+	local program="progs/$1" subtest="$2" name="$3" fault="$4" result
 
 	[[ "$subtest $name" == *"$pattern"* ]] || return 0
 	[ -z "$first_only" ] || [ -z "${tried[$subtest]:-}" ] || return 0

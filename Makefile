@@ -27,6 +27,7 @@ TEST_PROGS += mptcp_mark.sh
 TEST_FILES := mptcp_mark_lib.sh
 TEST_FILES += mptcp_mark_env.sh
 TEST_FILES += mptcp_mark_up.sh
+TEST_FILES += mptcp_mark_policy.sh
 TEST_GEN_PROGS_EXTENDED := test_progs
 TEST_GEN_PROGS_EXTENDED += mptcp_mark_user
 

@@ -10,7 +10,7 @@ usage()
 	cat <<-USAGE
 	Usage: ${0##*/}
 	       ${0##*/} [-c] [-m] [-l PROG] [-b] [-d MS] [-D]
-	       ${0##*/} --exec CMD [ARG...] | --show | --clean | --demo | --help
+	       ${0##*/} --exec CMD [ARG...] | --show | --clean | --demo [policy] | --help
 
 	Without options: run the end-to-end tests; exit code 0, 1 (failed) or 4 (skipped).
 
@@ -18,7 +18,8 @@ usage()
 	over MPTCP on port $port, nft counters of marks in the client:
 	  -c       cgroups for the client and the server
 	  -m       three links and endpoints, for three subflows; otherwise one
-	  -l PROG  attach PROG, which is mptcp_mark, to the client's cgroup; needs -c
+	  -l PROG  attach PROG to the client's cgroup: mptcp_mark, by order, or
+	           mptcp_policy, with a policy by link; needs -c
 	  -b       attach it to the server's cgroup too; needs -l
 	  -d MS    delay on the server's links, in milliseconds (netem)
 	  -D       show what is done, and trace each marking
@@ -28,6 +29,8 @@ usage()
 	  --show   the nft ruleset with its counters, and the subflows
 	  --clean  take the environment down
 	  --demo   all of it: up, capture, download, what was seen, down
+	  --demo policy
+	           an upload that moves to a backup, which has a policy
 
 	Variables: SELFTESTS_MPTCP_LIB_EXPECT_ALL_FEATURES=1, to skip is to fail
 	USAGE
@@ -39,6 +42,8 @@ usage()
 . "$dir/mptcp_mark_env.sh"
 # shellcheck source=mptcp_mark_up.sh
 . "$dir/mptcp_mark_up.sh"
+# shellcheck source=mptcp_mark_policy.sh
+. "$dir/mptcp_mark_policy.sh"
 
 # $1: name of the subtest, the rest: what must succeed
 subtest()
@@ -271,6 +276,11 @@ test_mptcpify()
 	test_download 10.0.1.2 && test_subflows "$state/out" 1
 }
 
+mptcpize_lacks()
+{
+	! type -P mptcpize >/dev/null && echo "no mptcpize: install it"
+}
+
 netem_lacks()
 {
 	if ! type -P tc >/dev/null; then
@@ -332,6 +342,8 @@ run_tests()
 	subtest_unless "an unmodified program, made MPTCP by BPF" mptcpify_lacks test_mptcpify
 	subtest_unless "delay and loss: intact, marked 1, 2, 3" netem_lacks test_netem
 	"$user" status "$contained_cgroup/client" -j >"$state/status"
+	subtest_unless "a policy by link: marks, options, counters" mptcpize_lacks test_policy
+	subtest "policies that cannot be are refused, with the line" test_refusals
 	touch "$state/finished"
 }
 
@@ -384,7 +396,11 @@ case "${1:-}" in
 	shift
 	do_exec "$@"
 	;;
---show | --clean | --demo)
+--demo)
+	[ "$#" -eq 1 ] || [ "$*" = "--demo policy" ] || die "--demo takes 'policy' or nothing"
+	do_demo "${@:2}"
+	;;
+--show | --clean)
 	[ "$#" -eq 1 ] || die "$1 takes no argument"
 	"do_${1#--}"
 	;;

@@ -59,7 +59,8 @@ check_environment()
 			missing "this kernel has no $name: use Linux 6.12 or newer"
 	done
 	[ -x "$user" ] || die "mptcp_mark_user is not here: run make first"
-	[ -z "$prog" ] || [ "$prog" = mptcp_mark ] || die "no program '$prog': there is mptcp_mark"
+	[[ "$prog" =~ ^(|mptcp_mark|mptcp_policy)$ ]] ||
+		die "no program '$prog': there are mptcp_mark and mptcp_policy"
 }
 
 in_client()
@@ -154,10 +155,15 @@ set_up_cgroups()
 		run mkdir -p "$1/client" "$1/server"
 }
 
-# $1: attach or run, of mptcp_mark_user. By BPF the client's sockets become MPTCP where the
+# $1: attach or run, of mptcp_mark_user; a policy is always attached. By BPF the client's sockets become MPTCP where the
 # kernel lets us: what mptcpize cannot preload works, too.
 set_up_prog()
 {
+	if [ "$prog" = mptcp_policy ]; then
+		load_policy_by_link client || return
+		[ "$both_ends" -eq 0 ] || load_policy_by_link server
+		return
+	fi
 	[ "$debug" -eq 0 ] || client_options=(-D)
 	if "attach_by_$1" client "${client_options[@]}" -M 2>"$state/mptcpify.log"; then
 		client_options+=(-M)
@@ -240,7 +246,11 @@ start_server()
 import http.server, socket
 class Server(http.server.ThreadingHTTPServer):
     address_family = socket.$family
-server = Server(('', $port), http.server.SimpleHTTPRequestHandler, False)
+class Handler(http.server.SimpleHTTPRequestHandler):
+    def do_PUT(self):
+        while self.rfile.read1(1 << 20):
+            pass
+server = Server(('', $port), Handler, False)
 server.socket.close()
 server.socket = socket.socket(socket.$family, socket.SOCK_STREAM, 262)  # IPPROTO_MPTCP
 server.server_bind()

@@ -54,6 +54,9 @@ take_down()
 	for name in "$ns_client" "$ns_server"; do
 		[ ! -e "/run/netns/$name" ] || run ip netns del "$name" || return
 	done
+	for name in client server; do
+		"$user" policy flush "$state/cgroup/$name" 2>/dev/null
+	done
 	take_down_cgroups || return
 	for name in cgroup2 tracing; do
 		! mountpoint -q "$state/$name" || run umount "$state/$name" || return
@@ -169,16 +172,17 @@ demonstrate()
 		die "the marks are not 1, 2 and 3"
 }
 
+# $1: policy, or nothing
 do_demo()
 {
 	with_cgroups=1
 	links=3
 	prog=mptcp_mark
-	check_environment tcpdump unshare setpriv
+	check_environment tcpdump unshare setpriv ${1:+mptcpize}
 	if is_contained; then
-		demonstrate
+		"demonstrate${1:+_$1}"
 		exit
 	fi
-	contain --demo
+	contain --demo "$@"
 	exit "$contained_rc"
 }

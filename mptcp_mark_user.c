@@ -23,6 +23,9 @@ static const char help[] =
 "  or:  mptcp_mark_user detach CGROUP\n"
 "  or:  mptcp_mark_user status [CGROUP] [-j]\n"
 "  or:  mptcp_mark_user show [-n NETNS] [-j] [-w [SECONDS]]\n"
+"  or:  mptcp_mark_user policy load CGROUP FILE\n"
+"  or:  mptcp_mark_user policy {show [-j] | apply | flush} CGROUP\n"
+"  or:  mptcp_mark_user policy check FILE\n"
 "\n"
 "Gives the subflows of the MPTCP connections of a cgroup, and of the cgroups\n"
 "below it, a mark each: the n-th subflow has (inherited & ~MASK) | ((BASE + n) &\n"
@@ -40,7 +43,24 @@ static const char help[] =
 "  status   where the program is attached, with what options, and its counters\n"
 "  show     the subflows of a network namespace, whether or not they are marked.\n"
 "           ord is the place in the order of creation, where it is known; loc and\n"
-"           rem are the ids of the endpoints\n"
+"           rem are the ids of the endpoints, rule is the first one of the\n"
+"           policy that fits the subflow\n"
+"  policy load   attached with this policy until 'policy flush' or 'detach'.\n"
+"           Again: the new policy as a whole, for new subflows\n"
+"  policy show   the policy, with how often each rule fitted, and was refused\n"
+"  policy apply  the policy for the subflows that there are, in the network\n"
+"           namespaces of the processes of CGROUP\n"
+"  policy check  what is wrong with FILE, or all of it as it is understood\n"
+"  policy flush  the end of the policy\n"
+"\n"
+"A policy has a rule in each line, up to 32; the first that fits a subflow counts.\n"
+"FILE is - for standard input. # begins a comment.\n"
+"  RULE  := [MATCH]... ACTION...\n"
+"  MATCH := ordinal N | endpoint ID | remote-id ID | backup [local|remote] | opened |\n"
+"           accepted | family inet|inet6 | from PREFIX | to PREFIX | dev NAME\n"
+"  ACTION := mark V[/M] | congctl NAME | skb-priority N | tos N | pacing RATE |\n"
+"           user-timeout TIME | syncnt N | keepalive IDLE/INTVL/CNT\n"
+"as 'endpoint 2 mark 0x20/0xf0 congctl reno pacing 10mbit', 'backup user-timeout 2s'\n"
 "\n"
 "Options:\n"
 "  -b, --base=BASE         added to the ordinal (0)\n"
@@ -109,6 +129,7 @@ static const struct verb {
 	const char *name;
 	const char *options;
 	const char *object;	/* in brackets: or nothing */
+	const char *file;	/* a second one */
 } verbs[] = {
 	{ "run", "bmtMD", "CGROUP" },
 	{ "attach", "bmtMD", "CGROUP" },
@@ -117,6 +138,11 @@ static const struct verb {
 	{ "detach", "", "CGROUP" },
 	{ "status", "j", "[CGROUP]" },
 	{ "show", "njw", NULL },
+	{ "policy load", "", "CGROUP", "FILE" },
+	{ "policy show", "j", "CGROUP" },
+	{ "policy apply", "", "CGROUP" },
+	{ "policy check", "", "FILE" },
+	{ "policy flush", "", "CGROUP" },
 	{}
 };
 
@@ -187,13 +213,35 @@ static void parse_option(const struct verb *verb, int opt, char **argv,
 	}
 }
 
+/* Verbs of one word, or of two: "policy load" */
+static const struct verb *find_verb(int *argc, char ***argv)
+{
+	const struct verb *verb = verbs;
+	char name[32];
+	int words = 1;
+
+	snprintf(name, sizeof(name), "%s", (*argv)[1]);
+	if (!strcmp(name, "policy") && *argc > 2) {
+		snprintf(name, sizeof(name), "policy %s", (*argv)[2]);
+		words = 2;
+	}
+	while (verb->name && strcmp(verb->name, name))
+		verb++;
+	if (!verb->name)
+		die("unknown verb '%s': see --help", name);
+	(*argv)[words] = (*argv)[0];
+	*argv += words;
+	*argc -= words;
+	return verb;
+}
+
 int main(int argc, char **argv)
 {
 	struct mark_options options = { .mask = ~0U };
-	const struct verb *verb = verbs;
+	const struct verb *verb;
 	char **command = NULL;
-	const char *object;
-	int opt;
+	const char *object, *file;
+	int opt, operands;
 
 	if (argc < 2)
 		die("what to do? See --help");
@@ -201,13 +249,10 @@ int main(int argc, char **argv)
 		print_and_exit(help);
 	if (!strcmp(argv[1], "--version") || !strcmp(argv[1], "-V"))
 		print_and_exit("mptcp_mark_user " VERSION "\n");
-	while (verb->name && strcmp(verb->name, argv[1]))
-		verb++;
-	if (!verb->name)
-		die("unknown verb '%s': see --help", argv[1]);
+	verb = find_verb(&argc, &argv);
 
 	/* The options of CMD are not ours */
-	for (int i = 2; verb == verbs && i < argc; i++) {
+	for (int i = 1; verb == verbs && i < argc; i++) {
 		if (strcmp(argv[i], "--"))
 			continue;
 		command = argv + i + 1;
@@ -217,20 +262,22 @@ int main(int argc, char **argv)
 		argv[i] = NULL;
 	}
 
-	argv[1] = argv[0];
-	argc--;
-	argv++;
 	opterr = 0;
 	while ((opt = getopt_long(argc, argv, ":b:m:tMDn:jw::hV", long_options, NULL)) != -1)
 		parse_option(verb, opt, argv, &options);
 	object = argv[optind];
+	file = object ? argv[optind + 1] : NULL;
+	operands = !!verb->object + !!verb->file;
 	if (verb->object && *verb->object != '[' && !object)
 		die("'%s' needs a %s: see --help", verb->name, verb->object);
-	if (argc - optind > !!verb->object)
-		die("'%s' takes no '%s': see --help", verb->name,
-		    argv[optind + !!verb->object]);
+	if (verb->file && !file)
+		die("'%s' needs a %s: see --help", verb->name, verb->file);
+	if (argc - optind > operands)
+		die("'%s' takes no '%s': see --help", verb->name, argv[optind + operands]);
 	if (!strcmp(verb->name, "set") && !options.has_base && !options.has_mask)
 		die("'set' needs -b, -m, or both: see --help");
+	if (!strcmp(verb->name, "policy check"))
+		return do_policy(verb->name, object, NULL, &options);
 	if (geteuid())
 		die("must be root: use sudo");
 	if (options.has_mask && !(options.mask & 1))
@@ -238,6 +285,8 @@ int main(int argc, char **argv)
 		    options.mask);
 
 	watch_refusals();
+	if (!strncmp(verb->name, "policy ", 7))
+		return do_policy(verb->name, object, file, &options);
 	if (!strcmp(verb->name, "run"))
 		return do_run(object, &options, command);
 	if (!strcmp(verb->name, "attach"))

@@ -28,6 +28,7 @@ void __printf(1, 2) say(const char *format, ...);
 
 #define BPFFS		"/sys/fs/bpf"
 #define PINS		BPFFS "/mptcp_mark"
+#define POLICIES	PINS "/mptcp_policies"
 #define PATH_SIZE	4096
 
 enum attached_by {
@@ -50,6 +51,7 @@ struct attachment {
 };
 
 int open_cgroup(const char *path);
+bool is_cgroup(int fd);
 int open_cgroup_root(void);
 int open_cgroup_by_id(int root, __u64 id);
 __u64 cgroup_id_of(int cgroup);
@@ -57,9 +59,22 @@ void find_attachment(int cgroup, bool effective, struct attachment *att);
 void close_attachment(struct attachment *att);
 int map_of_program(int prog, const char *name);
 bool read_tag(int prog, __u8 tag[BPF_TAG_SIZE]);
+int find_program(int cgroup, enum bpf_attach_type type, bool effective, const char *name,
+		 __u32 *id);
+
+/* mptcp_mark_user_pins.c */
+struct bpf_program;
+int lock(int cgroup);
+bool is_bpffs(const char *path);
+void mount_bpffs(void);
 void pin_path(char *path, __u64 cgroup_id, const char *name);
+bool is_pinned(__u64 cgroup_id, const char *name);
+void pin(int fd, const char *dir, const char *name, bool dir_is_new);
+void unpin(__u64 cgroup_id, const char *name);
+void update(__u64 cgroup_id, const char *name, struct bpf_program *prog);
 void remove_stale_pins(int root);
 void remove_pins(const char *dir);
+void forget_policy(__u64 cgroup_id);
 
 /* mptcp_mark_user_kernel.c: what the kernel has, and why it refused a program */
 const char *refusal(void);
@@ -73,6 +88,8 @@ int do_set(const char *path, const struct mark_options *options);
 int do_detach(const char *path);
 bool is_own_version(int prog);
 void *map_memory(int map, size_t size);
+struct bpf_map;
+void keep_map(struct bpf_map *map, int old);
 
 /* mptcp_mark_user_run.c */
 int wait_for(const char *path, int cgroup, char **command);
@@ -82,5 +99,9 @@ int do_status(const char *path, const struct mark_options *options);
 
 /* mptcp_mark_user_show.c */
 int do_show(const struct mark_options *options);
+
+/* mptcp_mark_user_policy.c */
+int do_policy(const char *verb, const char *object, const char *file,
+	      const struct mark_options *options);
 
 #endif /* __MPTCP_MARK_USER_H__ */

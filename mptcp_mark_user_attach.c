@@ -6,13 +6,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/mman.h>
-#include <sys/mount.h>
 #include <sys/stat.h>
-#include <sys/vfs.h>
 #include <unistd.h>
-#include <linux/magic.h>
 #include <bpf/bpf.h>
 #include <bpf/btf.h>
 #include <bpf/libbpf.h>
@@ -21,6 +17,7 @@
 #include "mptcp_mark_table.skel.h"
 #include "mptcp_mark_mptcpify.skel.h"
 #include "mptcp_mark_user.h"
+#include "mptcp_mark_user_policy.h"
 
 struct programs {
 	struct mptcp_mark *mark;
@@ -30,17 +27,6 @@ struct programs {
 	int table_link;
 	int mptcpify_link;
 };
-
-/* One caller at a time changes what is attached and pinned, until it ends or unlocks */
-static int lock(int cgroup)
-{
-	int fd = open_cgroup_root();
-
-	if (fd < 0)
-		fd = dup(cgroup);
-	flock(fd, LOCK_EX);
-	return fd;
-}
 
 /* Of a program of our own version: its form is known */
 void *map_memory(int map, size_t size)
@@ -66,7 +52,7 @@ static void set_config(struct mptcp_mark__data_mark_cfg *memory,
 }
 
 /* A map of the program that is attached, where it has the form of the new one */
-static void keep_map(struct bpf_map *map, int old)
+void keep_map(struct bpf_map *map, int old)
 {
 	struct bpf_map_info info = {};
 	__u32 len = sizeof(info);
@@ -160,6 +146,15 @@ static void attach_programs(struct programs *progs, int cgroup, bool mark, bool 
 					     BPF_CGROUP_SOCK_OPS);
 }
 
+static void refuse_policy(const char *path, int cgroup)
+{
+	__u32 id;
+
+	if (find_program(cgroup, BPF_CGROUP_SOCK_OPS, false, "mptcp_policy", &id) >= 0)
+		die("%s has a policy: a cgroup has that or mptcp_mark. 'policy flush' it first",
+		    path);
+}
+
 static void refuse_attached(const char *path, const struct attachment *att)
 {
 	switch (att->by) {
@@ -182,6 +177,7 @@ int do_run(const char *path, const struct mark_options *options, char **command)
 	struct programs progs;
 
 	remove_stale_pins(cgroup);
+	refuse_policy(path, cgroup);
 	find_attachment(cgroup, false, &att);
 	refuse_attached(path, &att);
 	load_programs(&progs, options, cgroup, -1);
@@ -193,66 +189,6 @@ int do_run(const char *path, const struct mark_options *options, char **command)
 		progs.mark->data_mark_cnt->mark_stats.marked,
 		progs.mark->data_mark_cnt->mark_stats.failed);
 	return rc;
-}
-
-static bool is_bpffs(const char *path)
-{
-	struct statfs fs;
-
-	return !statfs(path, &fs) && fs.f_type == BPF_FS_MAGIC;
-}
-
-static void mount_bpffs(void)
-{
-	if (is_bpffs(BPFFS))
-		return;
-	if (mount("bpf", BPFFS, "bpf", MS_NOSUID | MS_NODEV | MS_NOEXEC | MS_RELATIME, "mode=700"))
-		die("a BPF file system cannot be mounted at %s: %s", BPFFS, strerror(errno));
-	say("mounted a BPF file system at %s", BPFFS);
-}
-
-/* Instead of what is pinned there. On failure, what is new in dir is removed */
-static void pin(int fd, const char *dir, const char *name, bool dir_is_new)
-{
-	char path[PATH_SIZE];
-	int err;
-
-	if (fd < 0)
-		return;
-	snprintf(path, sizeof(path), "%s/%s", dir, name);
-	unlink(path);
-	if (!bpf_obj_pin(fd, path))
-		return;
-	err = errno;
-	if (dir_is_new)
-		remove_pins(dir);
-	die("%s cannot be pinned: %s", path, strerror(err));
-}
-
-static void unpin(__u64 cgroup_id, const char *name)
-{
-	char path[PATH_SIZE];
-	int link;
-
-	pin_path(path, cgroup_id, name);
-	link = bpf_obj_get(path);
-	if (link < 0)
-		return;
-	bpf_link_detach(link);
-	close(link);
-	unlink(path);
-}
-
-static void update(__u64 cgroup_id, const char *name, struct bpf_program *prog)
-{
-	char path[PATH_SIZE];
-	int link;
-
-	pin_path(path, cgroup_id, name);
-	link = bpf_obj_get(path);
-	if (link < 0 || bpf_link_update(link, bpf_program__fd(prog), NULL))
-		die("%s cannot be given the new program: %s", path, strerror(errno));
-	close(link);
 }
 
 /*
@@ -270,6 +206,7 @@ int do_attach(const char *path, const struct mark_options *options)
 
 	lock(cgroup);
 	remove_stale_pins(cgroup);
+	refuse_policy(path, cgroup);
 	find_attachment(cgroup, false, &att);
 	again = att.by == BY_ATTACH;
 	if (!again)
@@ -354,11 +291,13 @@ int do_set(const char *path, const struct mark_options *options)
 
 int do_detach(const char *path)
 {
-	int cgroup = open_cgroup(path);
+	int cgroup = open_cgroup(path), locked;
 	struct attachment att;
 	char dir[PATH_SIZE];
 
-	lock(cgroup);
+	if (is_pinned(cgroup_id_of(cgroup), "mptcp_policy"))
+		return policy_flush(path);
+	locked = lock(cgroup);
 	remove_stale_pins(cgroup);
 	find_attachment(cgroup, false, &att);
 	pin_path(dir, att.cgroup_id, "");
@@ -370,5 +309,6 @@ int do_detach(const char *path)
 		die("mptcp_mark is not attached to %s", path);
 	remove_pins(dir);
 	rmdir(PINS);	/* where no other cgroup has any */
+	close(locked);
 	return 0;
 }

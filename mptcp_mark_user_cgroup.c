@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /* Cgroups, the programs attached to them, and the pins of their links. */
 #define _GNU_SOURCE
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <mntent.h>
@@ -19,14 +18,20 @@
 #define MAX_PROGS	64	/* BPF_CGROUP_MAX_PROGS, kernel/bpf/cgroup.c */
 #define MAX_MAPS	64	/* MAX_USED_MAPS, include/linux/bpf_verifier.h */
 
+bool is_cgroup(int fd)
+{
+	struct statfs fs;
+
+	return !fstatfs(fd, &fs) && fs.f_type == CGROUP2_SUPER_MAGIC;
+}
+
 int open_cgroup(const char *path)
 {
 	int cgroup = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	struct statfs fs;
 
 	if (cgroup < 0)
 		die("cgroup %s: %s", path, strerror(errno));
-	if (fstatfs(cgroup, &fs) || fs.f_type != CGROUP2_SUPER_MAGIC)
+	if (!is_cgroup(cgroup))
 		die("%s is no cgroup of version 2", path);
 	return cgroup;
 }
@@ -102,8 +107,8 @@ bool read_tag(int prog, __u8 tag[BPF_TAG_SIZE])
 }
 
 /* The program of that name which is attached to a cgroup, or -1 */
-static int find_program(int cgroup, enum bpf_attach_type type, bool effective, const char *name,
-			__u32 *id)
+int find_program(int cgroup, enum bpf_attach_type type, bool effective, const char *name,
+		 __u32 *id)
 {
 	LIBBPF_OPTS(bpf_prog_query_opts, query);
 	__u32 ids[MAX_PROGS];
@@ -149,15 +154,10 @@ static bool has_link(__u64 cgroup_id, __u32 prog_id)
 	return false;
 }
 
-static bool is_pinned(__u64 cgroup_id, const char *name)
-{
-	char path[PATH_SIZE];
-
-	pin_path(path, cgroup_id, name);
-	return !access(path, F_OK);
-}
-
-/* Effective: what acts on the sockets of a cgroup may be attached to an ancestor */
+/*
+ * Effective: what acts on the sockets of a cgroup, by order or by a policy, may be
+ * attached to an ancestor.
+ */
 void find_attachment(int cgroup, bool effective, struct attachment *att)
 {
 	__u32 id;
@@ -170,6 +170,9 @@ void find_attachment(int cgroup, bool effective, struct attachment *att)
 	att->counts = -1;
 	att->prog = find_program(cgroup, BPF_CGROUP_SOCK_OPS, effective, "mptcp_mark",
 				 &att->prog_id);
+	if (att->prog < 0 && effective)
+		att->prog = find_program(cgroup, BPF_CGROUP_SOCK_OPS, true, "mptcp_policy",
+					 &att->prog_id);
 	if (att->prog < 0)
 		return;
 	att->config = map_of_program(att->prog, ".data.mark_cfg");
@@ -194,57 +197,4 @@ void close_attachment(struct attachment *att)
 	close(att->config);
 	close(att->stats);
 	close(att->counts);
-}
-
-void pin_path(char *path, __u64 cgroup_id, const char *name)
-{
-	snprintf(path, PATH_SIZE, "%s/%llu/%s", PINS, (unsigned long long)cgroup_id, name);
-}
-
-/* Detached first, as the kernel frees a link some time after its last pin is gone */
-void remove_pins(const char *dir)
-{
-	struct dirent *entry;
-	DIR *d = opendir(dir);
-	char path[PATH_SIZE];
-	int link;
-
-	while (d && (entry = readdir(d))) {
-		if (entry->d_name[0] == '.')
-			continue;
-		snprintf(path, sizeof(path), "%s/%s", dir, entry->d_name);
-		link = bpf_obj_get(path);
-		bpf_link_detach(link);	/* programs and maps are no links: not an error */
-		close(link);
-		unlink(path);
-	}
-	if (d)
-		closedir(d);
-	rmdir(dir);
-}
-
-/* Of cgroups that are gone */
-void remove_stale_pins(int root)
-{
-	struct dirent *entry;
-	DIR *d = opendir(PINS);
-	char dir[PATH_SIZE];
-	__u64 id;
-	int cgroup;
-
-	while (d && (entry = readdir(d))) {
-		id = strtoull(entry->d_name, NULL, 10);
-		if (!id)
-			continue;
-		cgroup = open_cgroup_by_id(root, id);
-		if (cgroup >= 0) {
-			close(cgroup);
-		} else if (errno == ESTALE) {
-			pin_path(dir, id, "");
-			remove_pins(dir);
-		}
-	}
-	if (d)
-		closedir(d);
-	rmdir(PINS);	/* where no other cgroup has any */
 }

@@ -19,6 +19,7 @@
 #include "mptcp_mark_show.skel.h"
 #include "json_writer.h"
 #include "mptcp_mark_user.h"
+#include "mptcp_mark_user_policy.h"
 
 #define BAR_WIDTH	20
 #define SHORT		24	/* room for a number */
@@ -27,6 +28,7 @@
 struct subflow {
 	struct mptcp_show_subflow s;
 	__u32 ordinal;		/* 0: not known */
+	__u32 rule;		/* of the policy of its cgroup, 0: none, or not known */
 	double sent_rate;	/* bytes per second, of -w */
 	double received_rate;
 	double share;		/* of what its connection sent and received */
@@ -36,6 +38,7 @@ struct view {
 	struct subflow *subflows;
 	size_t num;
 	double time;
+	bool policy;		/* some subflow is in a cgroup that has one */
 };
 
 static struct mptcp_mark_show *skel;
@@ -107,12 +110,66 @@ static __u32 ordinal_of(const struct mptcp_show_subflow *s, const struct mptcp_s
 	return again ? 0 : s->id;
 }
 
-/* Of the subflows of those cgroups that mptcp_mark acts on */
+/* The policy of a cgroup, or of the next one above that has one */
+static bool nearest_policy(int cgroup, struct mptcp_ruleset *set)
+{
+	int fd = dup(cgroup), parent;
+	__u64 id = 0, last;
+	bool found = false;
+
+	do {
+		last = id;
+		id = cgroup_id_of(fd);
+		found = policy_of_cgroup(id, set);
+		parent = openat(fd, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+		close(fd);
+		fd = parent;
+	} while (!found && id != last && is_cgroup(fd));
+	close(fd);
+	return found;
+}
+
+static __u32 rule_of(const struct subflow *subflow, const struct mptcp_ruleset *set)
+{
+	static const __u8 is_backup[] = {
+		0, MPTCP_IS_BACKUP | MPTCP_IS_BACKUP_LOCAL,
+		MPTCP_IS_BACKUP | MPTCP_IS_BACKUP_REMOTE,
+		MPTCP_IS_BACKUP | MPTCP_IS_BACKUP_LOCAL | MPTCP_IS_BACKUP_REMOTE,
+	};
+	const struct mptcp_show_subflow *s = &subflow->s;
+	struct mptcp_policy_subflow key = {
+		.key.ordinal = subflow->ordinal,
+		.key.local_id = s->local_id,
+		.key.remote_id = s->remote_id,
+	};
+
+	if (!subflow->ordinal && (set->looks_at & MPTCP_POLICY_ORDINAL))
+		return 0;
+	memcpy(&key.local, s->local, sizeof(key.local));
+	memcpy(&key.remote, s->remote, sizeof(key.remote));
+	if (s->family == AF_INET) {
+		key.local = (struct mptcp_policy_addr){ .part[2] = htonl(0xffff) };
+		memcpy(&key.local.part[3], s->local, sizeof(key.local.part[3]));
+		key.remote = (struct mptcp_policy_addr){ .part[2] = htonl(0xffff) };
+		memcpy(&key.remote.part[3], s->remote, sizeof(key.remote.part[3]));
+	}
+	key.key.is = is_backup[s->flags & (MPTCP_SHOW_BACKUP_LOCAL | MPTCP_SHOW_BACKUP_REMOTE)];
+	key.key.is |= s->flags & MPTCP_SHOW_OPENED ? MPTCP_IS_OPENED : MPTCP_IS_ACCEPTED;
+	key.key.is |= !key.remote.word[0] && key.remote.part[2] == htonl(0xffff) ?
+		      MPTCP_IS_INET : MPTCP_IS_INET6;
+	if (s->flags & MPTCP_SHOW_BOUND)
+		memcpy(key.dev.name, s->device, sizeof(key.dev.name));
+	return mptcp_policy_find(set, &key);
+}
+
+/* Of the subflows of those cgroups that mptcp_mark or a policy acts on */
 static void find_ordinals(struct view *view)
 {
 	int root = open_cgroup_root(), cgroup;
 	struct mptcp_show_count *counts = NULL;
+	struct mptcp_ruleset set;
 	struct attachment att;
+	bool policy = false;
 	size_t num = 0;
 	__u64 id = 0;
 
@@ -123,6 +180,7 @@ static void find_ordinals(struct view *view)
 		if (i == 0 || subflow->s.cgroup != id) {
 			free(counts);
 			counts = NULL;
+			policy = false;
 			id = subflow->s.cgroup;
 			cgroup = open_cgroup_by_id(root, id);
 			if (cgroup >= 0) {
@@ -131,10 +189,13 @@ static void find_ordinals(struct view *view)
 					counts = read_iterator(skel->progs.mptcp_mark_counts,
 							       att.counts, sizeof(*counts), &num);
 				close_attachment(&att);
+				policy = nearest_policy(cgroup, &set);
 			}
 			close(cgroup);
 		}
 		subflow->ordinal = counts ? ordinal_of(&subflow->s, counts, num) : 0;
+		subflow->rule = policy ? rule_of(subflow, &set) : 0;
+		view->policy = view->policy || policy;
 	}
 	free(counts);
 	close(root);
@@ -160,6 +221,7 @@ static void read_view(struct view *view)
 
 	records = read_iterator(skel->progs.mptcp_mark_show, -1, sizeof(*records), &view->num);
 	view->time = now();
+	view->policy = false;
 	view->subflows = calloc(view->num + 1, sizeof(*view->subflows));
 	if (!view->subflows)
 		die("out of memory");
@@ -272,14 +334,15 @@ static int print_more(char *line, size_t size, const struct mptcp_show_subflow *
 /* No line is longer than columns, and there are no more than rows; 0: no limit */
 static void print_text(const struct view *view, bool rates, int columns, int rows)
 {
-	char id[SHORT], ord[SHORT], local[ADDRESS_SIZE], remote[ADDRESS_SIZE], line[512];
-	const char *head = "token     id ord mark       state      dev        rtt/ms ";
+	char id[SHORT], ord[SHORT], rule[SHORT], local[ADDRESS_SIZE], remote[ADDRESS_SIZE];
+	char line[512];
 	size_t num = view->num;
 	int len;
 
 	if (rows && num + 2 > rows)
 		num = rows > 3 ? rows - 3 : 0;
-	len = snprintf(line, sizeof(line), "%s%s local > remote", head,
+	len = snprintf(line, sizeof(line), "token     id ord %s%s%s local > remote",
+		       view->policy ? "rule " : "", "mark       state      dev        rtt/ms ",
 		       rates ? " sent/s  recv/s                      share" :
 			       "   sent    recv loc rem backup cc      ");
 	printf("%.*s\n", columns ?: len, line);
@@ -287,10 +350,15 @@ static void print_text(const struct view *view, bool rates, int columns, int row
 		const struct mptcp_show_subflow *s = &view->subflows[i].s;
 		__u32 ordinal = view->subflows[i].ordinal;
 
-		len = snprintf(line, sizeof(line), "%08x %3s %3s 0x%08x %-10s %-8s %8.3f ",
-			       s->token, number(id, s->id, s->id),
-			       number(ord, ordinal, ordinal), s->mark, state_name(s->state),
-			       *s->device ? s->device : "-", s->rtt / 1e3);
+		len = snprintf(line, sizeof(line), "%08x %3s %3s ", s->token,
+			       number(id, s->id, s->id), number(ord, ordinal, ordinal));
+		if (view->policy)
+			len += snprintf(line + len, sizeof(line) - len, "%4s ",
+					number(rule, view->subflows[i].rule,
+					       view->subflows[i].rule));
+		len += snprintf(line + len, sizeof(line) - len, "0x%08x %-10s %-8s %8.3f ",
+				s->mark, state_name(s->state), *s->device ? s->device : "-",
+				s->rtt / 1e3);
 		len += rates ? print_rates(line + len, sizeof(line) - len, &view->subflows[i]) :
 			       print_more(line + len, sizeof(line) - len, s);
 		len += snprintf(line + len, sizeof(line) - len, " %s > %s",
@@ -318,6 +386,8 @@ static void print_json(const struct view *view, bool rates)
 		jsonw_uint_field(json, "id", s->id);
 		if (subflow->ordinal)
 			jsonw_uint_field(json, "ord", subflow->ordinal);
+		if (subflow->rule)
+			jsonw_uint_field(json, "rule", subflow->rule);
 		if (s->local_id >= 0)
 			jsonw_uint_field(json, "local_id", s->local_id);
 		jsonw_uint_field(json, "remote_id", s->remote_id);

@@ -80,6 +80,9 @@ int mptcp_mark_show(struct bpf_iter__tcp *ctx)
 	out.flags = BPF_CORE_READ_BITFIELD(subflow, request_bkup) ? MPTCP_SHOW_BACKUP_LOCAL : 0;
 	out.flags |= BPF_CORE_READ_BITFIELD(subflow, backup) ? MPTCP_SHOW_BACKUP_REMOTE : 0;
 	out.flags |= msk->first == (void *)ssk ? MPTCP_SHOW_INITIAL : 0;
+	out.flags |= BPF_CORE_READ_BITFIELD(subflow, request_mptcp) ||
+		     BPF_CORE_READ_BITFIELD(subflow, request_join) ? MPTCP_SHOW_OPENED : 0;
+	out.flags |= skc->skc_bound_dev_if ? MPTCP_SHOW_BOUND : 0;
 	out.state = skc->skc_state;
 	out.family = skc->skc_family;
 	out.local_port = tp->inet_conn.icsk_inet.inet_sport;

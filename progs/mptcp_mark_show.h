@@ -10,6 +10,8 @@
 #define MPTCP_SHOW_BACKUP_LOCAL		1	/* this end asked for backup */
 #define MPTCP_SHOW_BACKUP_REMOTE	2	/* the peer did */
 #define MPTCP_SHOW_INITIAL		4	/* the first subflow of its connection */
+#define MPTCP_SHOW_OPENED		8	/* by this end */
+#define MPTCP_SHOW_BOUND		16	/* to its device */
 
 /* A subflow */
 struct mptcp_show_subflow {

@@ -11,7 +11,7 @@ subtests()
 	local file
 
 	for file in prog_tests/*.c; do
-		sed -nE "s,^\t(\{ |CASE\(|MIXED\()\"(\w+)\".*,$(basename "$file" .c)/\2,p" "$file"
+		sed -nE "s,^\t(\{ |CASE\(|MIXED\(|MATCH\()\"(\w+)\".*,$(basename "$file" .c)/\2,p" "$file"
 	done
 }
 

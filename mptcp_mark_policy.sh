@@ -1,0 +1,195 @@
+# SPDX-License-Identifier: GPL-2.0
+# shellcheck shell=bash
+#
+# For mptcp_mark.sh: policies for its links, what is refused as a policy, and the
+# demonstration of one.
+# shellcheck disable=SC2034,SC2154 # variables of the other files
+
+# By link, whatever the order: link 2 is for what is urgent, link 3 for the rest
+policy_by_link()
+{
+	cat <<-POLICY
+	from 10.0.1.0/24 mark 1
+	from 10.0.2.0/24 mark 2/0xf tos 0x20 skb-priority 6
+	from 10.0.3.0/24 mark 3/0xf congctl reno
+	from dead:beef:1::/64 mark 1
+	from dead:beef:2::/64 mark 2/0xf tos 0x20 skb-priority 6
+	from dead:beef:3::/64 mark 3/0xf congctl reno
+	POLICY
+}
+
+# $1: client or server
+load_policy_by_link()
+{
+	policy_by_link | run "$user" policy load "$(readlink -f "$state/cgroup/$1")" -
+}
+
+# What is in effect on the links, by "show": rule, mark, congestion control
+test_policy()
+{
+	local cgroup="$contained_cgroup/client" rc=0
+
+	"$user" detach "$cgroup" && load_policy_by_link client && start_afresh || return
+	rm "$state/mptcpify" 2>/dev/null
+	held_download "http://10.0.1.2:$port/file" "$state/out" see_subflows "$state/out.subflows" 3
+	expect_intact "$state/out" || rc=1
+	test_packets 4 1 2 3 || rc=1
+	expect "rules and marks of the links" \
+		"$(awk 'NR > 1 { print $4, $5 }' "$state/out.subflows" | sort | xargs)" \
+		"1 0x00000001 2 0x00000002 3 0x00000003" || rc=1
+	expect "reno" "$(grep -c "0x00000003 .* reno " "$state/out.subflows")" 1 || rc=1
+	expect "what is shown, loaded again" \
+		"$("$user" policy show "$cgroup" | "$user" policy check -)" \
+		"$(policy_by_link | "$user" policy check -)" || rc=1
+	expect "subflows counted" \
+		"$("$user" policy show "$cgroup" | grep -c "matched 1$")" 3 || rc=1
+	expect "attach" "$("$user" attach "$cgroup" 2>&1)" \
+		"mptcp_mark_user: $cgroup has a policy: a cgroup has that or mptcp_mark. 'policy flush' it first" || rc=1
+	"$user" policy flush "$cgroup" || rc=1
+	expect "policy" "$("$user" policy show "$cgroup" 2>&1)" \
+		"mptcp_mark_user: $cgroup has no policy" || rc=1
+	return "$rc"
+}
+
+# $1: what it says, $2: a policy that cannot be, as printf has it. The one before stays
+refuses()
+{
+	local cgroup="$contained_cgroup/client" said rc
+
+	# shellcheck disable=SC2059 # it is a format
+	said="$(printf "$2" | "$user" policy load "$cgroup" - 2>&1)"
+	rc=$?
+	expect "exit code of '${2:0:40}'" "$rc" 1 || return
+	expect "message" "$said" "mptcp_mark_user: standard input$1" || return
+	expect "policy after '${2:0:40}'" "$("$user" policy show "$cgroup" | head -n 1)" \
+		"mark 0x7                                                 # rule 1: matched 0"
+}
+
+test_refusals()
+{
+	local cgroup="$contained_cgroup/client" long rules
+
+	long="$(printf 'mark 1 #%01020d' 0)"
+	rules="$(yes 'mark 1' | head -n 33)"
+	echo "mark 7" | "$user" policy load "$cgroup" - &&
+	refuses " has no rules" '' &&
+	refuses " has no rules" '# nothing\n\n' &&
+	refuses ":2: unknown word 'endpont'" 'mark 1\nendpont 2 mark 1\n' &&
+	refuses ":1: nothing is set: as 'mark 0x20'" 'endpoint 2\n' &&
+	refuses ":1: 'mark' is there twice" 'mark 1 mark 2' &&
+	refuses ":1: 'mark' needs an argument" 'mark' &&
+	refuses ":1: 'backup' says which subflows: it goes before what is set on them" \
+		'mark 1 backup' &&
+	refuses ":1: 'endpoint' takes a number up to 255, not '256'" 'endpoint 256 mark 1' &&
+	refuses ":1: 'ordinal' takes a number from 1 to 4294967295, not '0'" 'ordinal 0 mark 1' &&
+	refuses ":1: 'remote-id' takes a number up to 255, not '-1'" 'remote-id -1 mark 1' &&
+	refuses ":1: no subflow is opened and accepted" 'opened accepted mark 1' &&
+	refuses ":1: 'family' takes inet or inet6, not 'ipv4'" 'family ipv4 mark 1' &&
+	refuses ":1: 'from' takes an address or a prefix, as 10.0.2.0/24, not '10.0.2'" \
+		'from 10.0.2 mark 1' &&
+	refuses ":1: 'from' takes a number up to 32, not '33'" 'from 10.0.2.0/33 mark 1' &&
+	refuses ":1: 10.0.2.1/24 has bits behind its length" 'from 10.0.2.1/24 mark 1' &&
+	refuses ":1: 'from' and 'to' are of two families" 'from 10.0.2.1 to dead::1 mark 1' &&
+	refuses ":1: a prefix of the other family" 'family inet6 from 10.0.2.0/24 mark 1' &&
+	refuses ":1: the name of a device has up to 15 characters, not 'sixteen-letters-'" \
+		'dev sixteen-letters- mark 1' &&
+	refuses ":1: mark 0x20 has bits outside of its mask 0xf" 'mark 0x20/0xf' &&
+	refuses ":1: congestion control 'nonesuch' is not loaded: see /proc/sys/net/ipv4/tcp_available_congestion_control, modprobe tcp_nonesuch" \
+		'congctl nonesuch' &&
+	refuses ":1: the lowest two bits of a TOS are for ECN: '0x21'" 'tos 0x21' &&
+	refuses ":1: 'pacing' takes a rate, as 10mbit, or unlimited, not '10mbits'" \
+		'pacing 10mbits' &&
+	refuses ":1: 'pacing' takes 1bps to 34gbit, or unlimited, not '35gbit'" 'pacing 35gbit' &&
+	refuses ":1: 'user-timeout' takes times in s or ms, as 2s, not '2'" 'user-timeout 2' &&
+	refuses ":1: 'syncnt' takes a number up to 127, not '128'" 'syncnt 128' &&
+	refuses ":1: 'keepalive' takes two times of 1s to 32767s and a number, as 10s/2s/3" \
+		'keepalive 10s/2s' &&
+	refuses ":2: this is no text: byte 0" 'mark 1\nmark\0 1\n' &&
+	refuses ":1: a line of more than 1024 characters" "$long" &&
+	refuses ":33: a policy has up to 32 rules" "$rules" &&
+	"$user" policy flush "$cgroup"
+}
+
+# ---- The demonstration: mptcp_mark.sh --demo policy
+
+# What leaves the client by each link, counted
+count_links()
+{
+	in_client nft "
+		table ip links
+		delete table ip links
+		table ip links {
+			chain output {
+				type filter hook postrouting priority filter;
+				oifname eth1 counter; oifname eth2 counter; oifname eth3 counter
+			}
+		}"
+}
+
+# $1: what is so now. Rates of the second that follows, and what left by each link
+show_upload()
+{
+	echo
+	echo "$1"
+	count_links || return
+	timeout -s INT 2.5 "$user" show -w -n "$ns_client" |
+		awk '/^token/ { text = "" } NF { text = text "  " $0 "\n" } END { printf "%s", text }'
+	echo "Bytes that left by each link meanwhile:"
+	in_client nft list table ip links | tee "$state/links" |
+		sed -n 's/.*oifname "\(eth.\)" counter packets [0-9]* bytes \([0-9]*\)/  \1 \2/p'
+}
+
+# The bytes of link $1 are $2 to $3, or $4 is wrong
+in_range()
+{
+	local bytes
+
+	bytes="$(sed -n "s/.*oifname \"$1\" counter packets [0-9]* bytes //p" "$state/links")"
+	if [ "$bytes" -lt "$2" ] || [ "$bytes" -gt "$3" ]; then
+		die "$4"
+	fi
+}
+
+# An upload over link 1, and link 2 as a backup: its packets go by another table
+demonstrate_policy()
+{
+	local cgroup="$contained_cgroup/client"
+
+	prog=
+	load_lib
+	set_up attach "$contained_cgroup" || die "could not be set up, for the reason above"
+	in_client ip -batch - <<-IP || return
+		mptcp endpoint flush
+		mptcp endpoint add 10.0.2.1 id 2 subflow backup
+		rule add fwmark 0x20 table 200
+		route add default via 10.0.3.2 table 200
+	IP
+	cat >"$state/policy" <<-POLICY
+		backup     mark 0x20 pacing 50mbit
+		           mark 0x10
+	POLICY
+	"$user" policy load "$cgroup" "$state/policy" || return
+	echo "The policy of the client's cgroup:"
+	sed 's/^/  /' "$state/policy"
+	echo "and what has mark 0x20 goes by link 3: ip rule add fwmark 0x20 table 200"
+
+	(enter_mptcp curl -s -T - "http://10.0.1.2:$port/upload" </dev/zero >/dev/null) &
+	busywait "$BUSYWAIT_TIMEOUT" see_subflows "$state/subflows" 2
+	show_upload "An upload, with link 2 as a backup:"
+	in_range eth1 10000000 10000000000 "link 1 does not have the upload"
+	in_range eth2 0 0 "link 2 has packets"
+
+	in_client ip mptcp endpoint delete id 0 10.0.1.1
+	busywait "$BUSYWAIT_TIMEOUT" has_one_subflow
+	show_upload "Link 1 is taken away:"
+	in_range eth3 1000000 20000000 "link 3 does not have the upload, at 50 Mbit/s"
+	in_range eth2 0 0 "link 2 has packets"
+	echo
+	echo "The policy with its counters:"
+	"$user" policy show "$cgroup" | sed 's/^/  /'
+}
+
+has_one_subflow()
+{
+	[ "$(in_client ss -Htn state established "dport = :$port" | wc -l)" -eq 1 ]
+}

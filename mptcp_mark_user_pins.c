@@ -1,0 +1,163 @@
+// SPDX-License-Identifier: GPL-2.0
+/* Links, programs and maps pinned in the BPF file system, and who may change them. */
+#include <dirent.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+#include <linux/magic.h>
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include "mptcp_mark_user.h"
+
+/* One caller at a time changes what is attached and pinned, until it ends or unlocks */
+int lock(int cgroup)
+{
+	int fd = open_cgroup_root();
+
+	if (fd < 0)
+		fd = dup(cgroup);
+	flock(fd, LOCK_EX);
+	return fd;
+}
+
+void pin_path(char *path, __u64 cgroup_id, const char *name)
+{
+	snprintf(path, PATH_SIZE, "%s/%llu/%s", PINS, (unsigned long long)cgroup_id, name);
+}
+
+bool is_pinned(__u64 cgroup_id, const char *name)
+{
+	char path[PATH_SIZE];
+
+	pin_path(path, cgroup_id, name);
+	return !access(path, F_OK);
+}
+
+bool is_bpffs(const char *path)
+{
+	struct statfs fs;
+
+	return !statfs(path, &fs) && fs.f_type == BPF_FS_MAGIC;
+}
+
+void mount_bpffs(void)
+{
+	if (is_bpffs(BPFFS))
+		return;
+	if (mount("bpf", BPFFS, "bpf", MS_NOSUID | MS_NODEV | MS_NOEXEC | MS_RELATIME, "mode=700"))
+		die("a BPF file system cannot be mounted at %s: %s", BPFFS, strerror(errno));
+	say("mounted a BPF file system at %s", BPFFS);
+}
+
+/* Instead of what is pinned there. On failure, what is new in dir is removed */
+void pin(int fd, const char *dir, const char *name, bool dir_is_new)
+{
+	char path[PATH_SIZE];
+	int err;
+
+	if (fd < 0)
+		return;
+	snprintf(path, sizeof(path), "%s/%s", dir, name);
+	unlink(path);
+	if (!bpf_obj_pin(fd, path))
+		return;
+	err = errno;
+	if (dir_is_new)
+		remove_pins(dir);
+	die("%s cannot be pinned: %s", path, strerror(err));
+}
+
+void unpin(__u64 cgroup_id, const char *name)
+{
+	char path[PATH_SIZE];
+	int link;
+
+	pin_path(path, cgroup_id, name);
+	link = bpf_obj_get(path);
+	if (link < 0)
+		return;
+	bpf_link_detach(link);
+	close(link);
+	unlink(path);
+}
+
+void update(__u64 cgroup_id, const char *name, struct bpf_program *prog)
+{
+	char path[PATH_SIZE];
+	int link;
+
+	pin_path(path, cgroup_id, name);
+	link = bpf_obj_get(path);
+	if (link < 0 || bpf_link_update(link, bpf_program__fd(prog), NULL))
+		die("%s cannot be given the new program: %s", path, strerror(errno));
+	close(link);
+}
+
+/* Detached first, as the kernel frees a link some time after its last pin is gone */
+void remove_pins(const char *dir)
+{
+	struct dirent *entry;
+	DIR *d = opendir(dir);
+	char path[PATH_SIZE];
+	int link;
+
+	while (d && (entry = readdir(d))) {
+		if (entry->d_name[0] == '.')
+			continue;
+		snprintf(path, sizeof(path), "%s/%s", dir, entry->d_name);
+		link = bpf_obj_get(path);
+		bpf_link_detach(link);	/* programs and maps are no links: not an error */
+		close(link);
+		unlink(path);
+	}
+	if (d)
+		closedir(d);
+	rmdir(dir);
+}
+
+/* The map of all policies goes with the last of them */
+void forget_policy(__u64 cgroup_id)
+{
+	int policies = bpf_obj_get(POLICIES);
+	__u64 key;
+
+	if (policies < 0)
+		return;
+	bpf_map_delete_elem(policies, &cgroup_id);
+	if (bpf_map_get_next_key(policies, NULL, &key))
+		unlink(POLICIES);
+	close(policies);
+}
+
+/* Of cgroups that are gone */
+void remove_stale_pins(int root)
+{
+	struct dirent *entry;
+	DIR *d = opendir(PINS);
+	char dir[PATH_SIZE];
+	__u64 id;
+	int cgroup;
+
+	while (d && (entry = readdir(d))) {
+		id = strtoull(entry->d_name, NULL, 10);
+		if (!id)
+			continue;
+		cgroup = open_cgroup_by_id(root, id);
+		if (cgroup >= 0) {
+			close(cgroup);
+		} else if (errno == ESTALE) {
+			pin_path(dir, id, "");
+			remove_pins(dir);
+			forget_policy(id);
+		}
+	}
+	if (d)
+		closedir(d);
+	rmdir(PINS);	/* where no other cgroup has any */
+}

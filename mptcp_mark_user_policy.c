@@ -1,0 +1,334 @@
+// SPDX-License-Identifier: GPL-2.0
+/* mptcp_mark_user policy: the policies of cgroups. */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <fts.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include "mptcp_policy.skel.h"
+#include "json_writer.h"
+#include "mptcp_mark_user.h"
+#include "mptcp_mark_user_policy.h"
+
+/* The policy of a cgroup as it is in the kernel, with its counters */
+bool policy_of_cgroup(__u64 cgroup, struct mptcp_ruleset *set)
+{
+	int policies = bpf_obj_get(POLICIES), map = -1;
+	struct bpf_map_info info = {};
+	__u32 id, zero = 0, len = sizeof(info);
+	bool found;
+
+	if (policies >= 0 && !bpf_map_lookup_elem(policies, &cgroup, &id))
+		map = bpf_map_get_fd_by_id(id);
+	found = map >= 0 && !bpf_map_get_info_by_fd(map, &info, &len);
+	if (found && info.value_size != sizeof(*set))
+		die("another version of mptcp_policy is loaded: flush it first");
+	found = found && !bpf_map_lookup_elem(map, &zero, set);
+	close(map);
+	close(policies);
+	return found;
+}
+
+static int set_policy(int policies, __u64 cgroup, const struct mptcp_ruleset *set)
+{
+	__u32 zero = 0;
+	int map, err;
+
+	map = bpf_map_create(BPF_MAP_TYPE_ARRAY, "mptcp_ruleset", sizeof(zero), sizeof(*set), 1,
+			     NULL);
+	err = map < 0 || bpf_map_update_elem(map, &zero, set, 0) ||
+	      bpf_map_update_elem(policies, &cgroup, &map, 0);
+	close(map);
+	return err;
+}
+
+/* With the maps that the program which is attached has, and those of all policies */
+static struct mptcp_policy *load_policy(__u64 cgroup, int old)
+{
+	struct mptcp_policy *skel = mptcp_policy__open();
+	int policies = bpf_obj_get(POLICIES);
+
+	if (!skel)
+		die("mptcp_policy: %s", strerror(errno));
+	skel->bss->own_cgroup = cgroup;
+	if (policies >= 0)
+		bpf_map__reuse_fd(skel->maps.mptcp_policies, policies);
+	if (old >= 0) {
+		keep_map(skel->maps.subflow_counts, map_of_program(old, "subflow_counts"));
+		keep_map(skel->maps.policy_states, map_of_program(old, "policy_states"));
+	}
+	if (mptcp_policy__load(skel))
+		die("this kernel does not take the program mptcp_policy: %s", refusal());
+	return skel;
+}
+
+/* The program that acts on a policy of this cgroup, or -1 */
+static int find_policy(int cgroup, const char *path, __u64 id)
+{
+	__u32 prog_id;
+	int prog = find_program(cgroup, BPF_CGROUP_SOCK_OPS, false, "mptcp_policy", &prog_id);
+
+	if (prog >= 0 && !is_pinned(id, "mptcp_policy"))
+		die("mptcp_policy was attached to %s by other means: end it there", path);
+	return prog;
+}
+
+static int policy_load(const char *path, const char *file)
+{
+	struct mptcp_policy *skel;
+	struct mptcp_ruleset set;
+	int cgroup, prog, link;
+	char dir[PATH_SIZE];
+	__u32 prog_id;
+	__u64 id;
+
+	policy_read(file, &set);
+	cgroup = open_cgroup(path);
+	id = cgroup_id_of(cgroup);
+	lock(cgroup);
+	remove_stale_pins(cgroup);
+	if (find_program(cgroup, BPF_CGROUP_SOCK_OPS, false, "mptcp_mark", &prog_id) >= 0)
+		die("mptcp_mark is attached to %s: a cgroup has that or a policy. Detach it first",
+		    path);
+	prog = find_policy(cgroup, path, id);
+	skel = load_policy(id, prog);
+	mount_bpffs();
+	pin_path(dir, id, "");
+	if ((mkdir(PINS, 0700) && errno != EEXIST) || (mkdir(dir, 0700) && errno != EEXIST))
+		die("%s: %s", dir, strerror(errno));
+	if (access(POLICIES, F_OK) && bpf_map__pin(skel->maps.mptcp_policies, POLICIES))
+		die("%s cannot be pinned: %s", POLICIES, strerror(errno));
+	if (set_policy(bpf_map__fd(skel->maps.mptcp_policies), id, &set))
+		die("policy of %s: %s", path, strerror(errno));
+	if (prog >= 0) {
+		update(id, "mptcp_policy", skel->progs.mptcp_policy);
+		return 0;
+	}
+
+	link = bpf_link_create(bpf_program__fd(skel->progs.mptcp_policy), cgroup,
+			       BPF_CGROUP_SOCK_OPS, NULL);
+	if (link < 0) {
+		int err = errno;
+
+		forget_policy(id);
+		rmdir(dir);
+		rmdir(PINS);
+		die("mptcp_policy cannot be attached to %s: %s", path, strerror(err));
+	}
+	pin(link, dir, "mptcp_policy", true);
+	return 0;
+}
+
+static void get_policy(const char *path, __u64 id, struct mptcp_ruleset *set)
+{
+	if (!policy_of_cgroup(id, set))
+		die("%s has no policy", path);
+}
+
+static void show_json(const struct mptcp_ruleset *set)
+{
+	json_writer_t *json = jsonw_new(stdout);
+	char text[RULE_SIZE];
+
+	jsonw_start_object(json);
+	jsonw_lluint_field(json, "unmatched", set->unmatched);
+	jsonw_lluint_field(json, "failed", set->failed);
+	jsonw_name(json, "rules");
+	jsonw_start_array(json);
+	for (__u32 i = 0; i < set->num; i++) {
+		const struct mptcp_policy_stats *stats = &set->stats[i];
+
+		policy_print_rule(text, sizeof(text), &set->rules[i]);
+		jsonw_start_object(json);
+		jsonw_string_field(json, "rule", text);
+		jsonw_lluint_field(json, "matched", stats->matched);
+		jsonw_name(json, "refused");
+		jsonw_start_object(json);
+		for (int j = 0; j < MPTCP_SET_NUM; j++)
+			if (stats->refused[j])
+				jsonw_lluint_field(json, policy_action_name(j), stats->refused[j]);
+		jsonw_end_object(json);
+		jsonw_end_object(json);
+	}
+	jsonw_end_array(json);
+	jsonw_end_object(json);
+	jsonw_destroy(&json);
+}
+
+static void show_text(const struct mptcp_ruleset *set, bool counters)
+{
+	char text[RULE_SIZE];
+
+	for (__u32 i = 0; i < set->num; i++) {
+		policy_print_rule(text, sizeof(text), &set->rules[i]);
+		if (!counters) {
+			puts(text);
+			continue;
+		}
+		printf("%-56s # rule %u: matched %llu", text, i + 1, set->stats[i].matched);
+		for (int j = 0; j < MPTCP_SET_NUM; j++)
+			if (set->stats[i].refused[j])
+				printf(", %s refused %llu", policy_action_name(j),
+				       set->stats[i].refused[j]);
+		putchar('\n');
+	}
+	if (counters)
+		printf("# no rule: %llu, failed: %llu\n", set->unmatched, set->failed);
+}
+
+static int policy_show(const char *path, bool json)
+{
+	int cgroup = open_cgroup(path);
+	struct mptcp_ruleset set;
+
+	get_policy(path, cgroup_id_of(cgroup), &set);
+	if (json)
+		show_json(&set);
+	else
+		show_text(&set, true);
+	return fflush(stdout) != 0;
+}
+
+static void apply_here(struct bpf_link *link)
+{
+	int fd = bpf_iter_create(bpf_link__fd(link));
+	char nothing[64];
+	ssize_t n;
+
+	do
+		n = read(fd, nothing, sizeof(nothing));
+	while (n > 0 || (n < 0 && (errno == EINTR || errno == EAGAIN)));
+	if (n < 0)
+		die("the policy cannot be applied: %s", strerror(errno));
+	close(fd);
+}
+
+/* In the network namespaces of these threads, each once */
+static void apply_to_threads(FILE *threads, struct bpf_link *link, ino_t **done, size_t *num)
+{
+	char path[64];
+	struct stat st;
+	size_t i;
+	int tid, ns;
+
+	while (fscanf(threads, "%d", &tid) == 1) {
+		snprintf(path, sizeof(path), "/proc/%d/ns/net", tid);
+		ns = open(path, O_RDONLY | O_CLOEXEC);
+		if (ns < 0 || fstat(ns, &st))	/* it may have gone */
+			continue;
+		for (i = 0; i < *num && (*done)[i] != st.st_ino; i++)
+			;
+		if (i == *num) {
+			*done = realloc(*done, ++*num * sizeof(**done));
+			if (!*done)
+				die("out of memory");
+			(*done)[i] = st.st_ino;
+			if (setns(ns, CLONE_NEWNET))
+				die("network namespace of process %d: %s", tid, strerror(errno));
+			apply_here(link);
+		}
+		close(ns);
+	}
+}
+
+/* The cgroups below are looked at, too: the program leaves those with a policy alone */
+static int policy_apply(const char *path)
+{
+	char *const paths[] = { (char *)path, NULL };
+	int cgroup = open_cgroup(path);
+	__u64 id = cgroup_id_of(cgroup);
+	struct mptcp_policy *skel;
+	char name[PATH_SIZE];
+	struct mptcp_ruleset set;
+	struct bpf_link *link;
+	ino_t *done = NULL;
+	size_t num = 0;
+	FTSENT *entry;
+	FILE *threads;
+	FTS *tree;
+
+	lock(cgroup);
+	get_policy(path, id, &set);
+	skel = load_policy(id, find_policy(cgroup, path, id));
+	link = bpf_program__attach_iter(skel->progs.mptcp_policy_apply, NULL);
+	if (!link)
+		die("sockets cannot be read: %s", strerror(errno));
+	tree = fts_open(paths, FTS_PHYSICAL | FTS_NOCHDIR | FTS_NOSTAT, NULL);
+	while (tree && (entry = fts_read(tree))) {
+		if (entry->fts_info != FTS_D)
+			continue;
+		snprintf(name, sizeof(name), "%s/cgroup.threads", entry->fts_path);
+		threads = fopen(name, "r");
+		if (!threads)
+			continue;
+		apply_to_threads(threads, link, &done, &num);
+		fclose(threads);
+	}
+	if (!num)
+		say("no process is in %s: there is no network namespace to look at", path);
+	return 0;
+}
+
+/* What is loaded, but may not be what was meant */
+static void warn_of(const struct mptcp_ruleset *set)
+{
+	bool by_id = false, initial = false;
+
+	for (__u32 i = 0; i < set->num; i++) {
+		const struct mptcp_policy_rule *rule = &set->rules[i];
+
+		by_id = by_id || (rule->key_mask.local_id && rule->key.local_id);
+		initial = initial || !rule->key_mask.local_id;
+	}
+	if (by_id && !initial)
+		say("no rule fits the initial subflow: its id is 0, whatever its endpoint. %s",
+		    "'from PREFIX' has a link in both roles");
+}
+
+static int policy_check(const char *file)
+{
+	struct mptcp_ruleset set;
+
+	policy_read(file, &set);
+	show_text(&set, false);
+	warn_of(&set);
+	return fflush(stdout) != 0;
+}
+
+int policy_flush(const char *path)
+{
+	int cgroup = open_cgroup(path);
+	__u64 id = cgroup_id_of(cgroup);
+	char dir[PATH_SIZE];
+
+	lock(cgroup);
+	remove_stale_pins(cgroup);
+	if (find_policy(cgroup, path, id) < 0)
+		die("%s has no policy", path);
+	pin_path(dir, id, "");
+	remove_pins(dir);
+	forget_policy(id);
+	rmdir(PINS);	/* where no other cgroup has any */
+	return 0;
+}
+
+int do_policy(const char *verb, const char *object, const char *file,
+	      const struct mark_options *options)
+{
+	if (!strcmp(verb, "policy load"))
+		return policy_load(object, file);
+	if (!strcmp(verb, "policy show"))
+		return policy_show(object, options->json);
+	if (!strcmp(verb, "policy apply"))
+		return policy_apply(object);
+	if (!strcmp(verb, "policy check"))
+		return policy_check(object);
+	return policy_flush(object);
+}

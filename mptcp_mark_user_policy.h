@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+#ifndef __MPTCP_MARK_USER_POLICY_H__
+#define __MPTCP_MARK_USER_POLICY_H__
+
+#include <stddef.h>
+#include "progs/mptcp_policy.h"
+
+#define RULE_SIZE	1024	/* room for a rule as text */
+
+/* mptcp_mark_user_rules.c */
+void policy_read(const char *path, struct mptcp_ruleset *set);
+void policy_print_rule(char *out, size_t size, const struct mptcp_policy_rule *rule);
+const char *policy_action_name(enum mptcp_policy_action action);
+
+/* mptcp_mark_user_policy.c */
+bool policy_of_cgroup(__u64 cgroup, struct mptcp_ruleset *set);
+int policy_flush(const char *path);
+
+#endif /* __MPTCP_MARK_USER_POLICY_H__ */

@@ -1,0 +1,402 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Subflows whose path changes, policies that are replaced, and cgroups that have
+ * several: rules 17 to 19.
+ */
+#include "mptcp_mark_busy.h"
+#include "mptcp_policy_helpers.h"
+
+#define BACKUP_MARK	7
+#define OTHER_MARK	8
+#define MARKS(...)	((const __u32[]){ __VA_ARGS__ })
+
+static const struct mptcp_policy_rule by_backup[] = {
+	{ RULE_IS(MPTCP_IS_BACKUP), RULE_MARK(BACKUP_MARK) },
+	{ RULE_MARK(OTHER_MARK) },
+};
+
+static const struct mptcp_policy_rule by_remote_backup[] = {
+	{ RULE_IS(MPTCP_IS_BACKUP_LOCAL), RULE_MARK(6) },
+	{ RULE_IS(MPTCP_IS_BACKUP_REMOTE), RULE_MARK(BACKUP_MARK) },
+	{ RULE_MARK(OTHER_MARK) },
+};
+
+static const struct mptcp_policy_rule by_endpoint[] = {
+	{ RULE_ENDPOINT(2), RULE_MARK(0x22) },
+	{ RULE_ENDPOINT(3), RULE_MARK(0x33) },
+};
+
+/* The mark of subflow 2, as inet_diag or the table has it */
+static bool second_has(struct mark_env *env, int end, __u32 mark)
+{
+	struct mptcp_policy_values v[2] = {};
+
+	return !policy_values(env, end, v, 2) && v[1].mark == mark;
+}
+
+/* The packet that tells the peer has the new mark already, and what follows */
+static void test_backup_local(struct mark_env *env)
+{
+	struct mptcp_policy *skel = policy_start(env, AF_INET, by_backup, 2);
+	int i;
+
+	if (!skel)
+		return;
+	if (mark_start(env, AF_INET, 2))
+		goto destroy;
+	mark_expect(env, CLIENT, MARKS(8, 8, 8), 3);
+	for (i = 1; i <= 2; i++) {
+		__u32 now = i == 1 ? BACKUP_MARK : OTHER_MARK;
+
+		/* The connection is idle: the first packet is the one with MP_PRIO */
+		if (mark_watch_link(env, CLIENT, AF_INET, 2, now) ||
+		    mark_ip(env, CLIENT, "mptcp endpoint change id 2 %s",
+			    i == 1 ? "backup" : "nobackup") ||
+		    mark_send(&env->conn, CLIENT, 1 << 18) || mark_watched(env, CLIENT))
+			break;
+		mark_expect(env, CLIENT, MARKS(8, now, 8), 3);
+	}
+destroy:
+	mptcp_policy__destroy(skel);
+}
+
+/*
+ * The peer learns of it from a packet: the subflow has the new mark from the next
+ * one on. What it sends until that comes has the old one.
+ */
+static void test_backup_remote(struct mark_env *env)
+{
+	struct mptcp_policy *skel = policy_start(env, AF_INET, by_remote_backup, 3);
+	int count[1][2];
+
+	if (!skel)
+		return;
+	if (mark_endpoint(env, 1) || mark_start_server(env, MARK_CGROUP, AF_INET, 1) ||
+	    mark_watch_links(env, SERVER, AF_INET, MARKS(8, 8), 2) ||
+	    mark_send(&env->conn, SERVER, MARK_BULK) || mark_watched(env, SERVER) ||
+	    mark_watch_link(env, SERVER, AF_INET, 2, BACKUP_MARK) ||
+	    /* Where all are backups, both carry data */
+	    mark_ip(env, CLIENT, "mptcp endpoint change id 1 backup\n"
+				 "mptcp endpoint change id 2 backup") ||
+	    mark_send(&env->conn, SERVER, MARK_BULK) ||
+	    mark_wait(second_has(env, SERVER, BACKUP_MARK)) ||
+	    mark_send(&env->conn, SERVER, MARK_BULK) || mark_counts(env, SERVER, count))
+		goto destroy;
+	ASSERT_GT(count[0][0], count[0][1], "packets of a backup");
+	mark_unwatch(env, SERVER);
+destroy:
+	mptcp_policy__destroy(skel);
+}
+
+/* The SYN leaves before the peer says that it wants the join as a backup */
+static void test_backup_of_peer(struct mark_env *env)
+{
+	struct mptcp_policy *skel = policy_start(env, AF_INET, by_remote_backup, 3);
+
+	if (!skel)
+		return;
+	if (mark_watch(env, CLIENT, "ip daddr 10.0.2.2 tcp flags syn", "8") ||
+	    mark_watch(env, CLIENT, "ip daddr 10.0.2.2 tcp flags & syn == 0", "7") ||
+	    mark_ip(env, SERVER, "mptcp endpoint add 10.0.2.2 signal backup") ||
+	    mark_listen(env, "0.0.0.0") || mark_connect(env, "10.0.1.2") ||
+	    mark_wait_subflows(env, CLIENT, 2))
+		goto destroy;
+	mark_expect(env, CLIENT, MARKS(OTHER_MARK, BACKUP_MARK), 2);
+destroy:
+	mptcp_policy__destroy(skel);
+}
+
+/* The kernel says late that the initial subflow goes by a backup endpoint */
+static void test_backup_initial(struct mark_env *env)
+{
+	struct mptcp_policy *skel = policy_start(env, AF_INET, by_backup, 2);
+
+	if (!skel)
+		return;
+	if (mark_ip(env, CLIENT, "mptcp endpoint add 10.0.1.1 id 1 subflow backup") ||
+	    mark_start(env, AF_INET, 1) || mark_send(&env->conn, CLIENT, 1 << 16))
+		goto destroy;
+	mark_expect(env, CLIENT, MARKS(BACKUP_MARK, OTHER_MARK), 2);
+destroy:
+	mptcp_policy__destroy(skel);
+}
+
+/* The kernel chooses the address of a join as it answers an ADD_ADDR: by its route */
+static void test_chosen_address(struct mark_env *env)
+{
+	static const struct mptcp_policy_rule rules[] = {
+		{ RULE_ORDINAL(1), RULE_MARK(6) },
+		{ RULE_ENDPOINT(1), RULE_MARK(7) },
+		{ RULE_ENDPOINT(255), RULE_MARK(9) },
+		{ RULE_MARK(8) },
+	};
+	struct mptcp_policy *skel = policy_start(env, AF_INET, rules, 4);
+	struct mptcp_ruleset set;
+
+	if (!skel)
+		return;
+	if (mark_watch(env, CLIENT, "ip daddr 10.0.2.2", "7") ||
+	    mark_ip(env, SERVER, "mptcp endpoint add 10.0.2.2 signal") ||
+	    mark_listen(env, "0.0.0.0") || mark_connect(env, "10.0.1.2") ||
+	    mark_wait_subflows(env, CLIENT, 2) || policy_get(skel, &set))
+		goto destroy;
+	mark_expect(env, CLIENT, MARKS(6, 7), 2);
+	ASSERT_EQ(set.stats[1].matched, 1, "matched");
+destroy:
+	mptcp_policy__destroy(skel);
+}
+
+/* An endpoint that goes and comes again: other subflows, the same rule */
+static void test_returns(struct mark_env *env)
+{
+	struct mptcp_policy *skel = policy_start(env, AF_INET, by_endpoint, 2);
+	int i;
+
+	if (!skel)
+		return;
+	if (mark_watch_links(env, CLIENT, AF_INET, MARKS(0, 0x22, 0x33), 3) ||
+	    mark_start(env, AF_INET, 2))
+		goto destroy;
+	for (i = 0; i < 20; i++) {
+		if (mark_ip(env, CLIENT, "mptcp endpoint delete id 2\nlink set eth2 down") ||
+		    mark_wait_subflows(env, CLIENT, 2) ||
+		    mark_ip(env, CLIENT, "link set eth2 up\n"
+					 "route replace default table 102 via 10.0.2.2") ||
+		    mark_join(env, AF_INET, 2, 3))
+			goto destroy;
+		mark_expect(env, CLIENT, MARKS(0, 0x33, 0x22), 3);
+	}
+destroy:
+	mptcp_policy__destroy(skel);
+}
+
+/* After a disconnect, the order starts again for the policy, too */
+static void test_reconnect(struct mark_env *env)
+{
+	static const struct mptcp_policy_rule rules[] = {
+		{ RULE_ORDINAL(1), RULE_MARK(1) }, { RULE_ORDINAL(2), RULE_MARK(2) },
+		{ RULE_ORDINAL(3), RULE_MARK(3) },
+	};
+	struct mptcp_policy *skel = policy_start(env, AF_INET, rules, 3);
+
+	if (!skel)
+		return;
+	if (mark_watch_links(env, CLIENT, AF_INET, MARKS(1), 1) ||
+	    mark_watch(env, CLIENT, "ip saddr != 10.0.1.1", "{ 2, 3 }") ||
+	    mark_start(env, AF_INET, 2) || mark_reconnect(env) ||
+	    mark_wait_subflows(env, CLIENT, 3))
+		goto destroy;
+	mark_expect(env, CLIENT, mark_ordinals, 3);
+destroy:
+	mptcp_policy__destroy(skel);
+}
+
+/* The options of an accepted join are set again once the kernel has replaced them */
+static void test_busy(struct mark_env *env)
+{
+	static const struct mptcp_policy_rule rules[] = {
+		{ RULE_ORDINAL(2), RULE_MARK(2) }, { RULE_ORDINAL(3), RULE_MARK(3) },
+	};
+	struct mptcp_policy *skel = policy_start(env, AF_INET, rules, 2);
+	struct busy_server busy = {};
+	struct mptcp_ruleset set;
+	int link, err, on = 1;
+
+	if (!skel)
+		return;
+	if (mark_start_server(env, MARK_CGROUP, AF_INET, 0) ||
+	    !ASSERT_OK(setsockopt(env->conn.fd[SERVER], SOL_TCP, TCP_NODELAY, &on, sizeof(on)),
+		       "TCP_NODELAY") ||
+	    busy_server_start(env, &busy))
+		goto destroy;
+	for (link = 2, err = 0; link <= 3 && !err; link++)
+		err = mark_endpoint(env, link) ||
+		      mark_wait(!policy_get(skel, &set) && set.stats[link - 2].matched == 1);
+	if (busy_server_end(&busy) || err || mark_wait_subflows(env, SERVER, 3) ||
+	    mark_poke(env, 2, 3) || mark_wait(second_has(env, SERVER, 2)) ||
+	    mark_watch_links(env, SERVER, AF_INET, MARKS(0, 2, 3), 3) ||
+	    mark_poke(env, 2, 3) || mark_send(&env->conn, SERVER, MARK_BULK))
+		goto destroy;
+	if (!policy_get(skel, &set))
+		ASSERT_EQ(set.failed, 0, "failed");
+destroy:
+	mptcp_policy__destroy(skel);
+}
+
+/* Without memory for what has to be kept, the rule holds as long as nothing changes */
+static void test_no_memory(struct mark_env *env)
+{
+	struct mptcp_policy *skel = policy_start(env, AF_INET, by_backup, 2);
+	struct mptcp_ruleset set;
+
+	if (!skel)
+		return;
+	if (mark_sysctl(env, CLIENT, "net/core/optmem_max", "0") || mark_start(env, AF_INET, 1) ||
+	    mark_send(&env->conn, CLIENT, 1 << 16) || policy_get(skel, &set))
+		goto destroy;
+	mark_expect(env, CLIENT, MARKS(OTHER_MARK, OTHER_MARK), 2);
+	ASSERT_EQ(set.failed, 2, "failed");
+destroy:
+	mptcp_policy__destroy(skel);
+}
+
+static void test_plain_tcp(struct mark_env *env)
+{
+	struct mptcp_policy *skel = policy_start(env, AF_INET, &by_backup[1], 1);
+	struct mptcp_ruleset set;
+	int fd;
+
+	if (!skel)
+		return;
+	if (mark_watch(env, CLIENT, "ip saddr 10.0.1.1", "0") ||
+	    mark_listen_from(env, "10.0.1.2", MARK_CGROUP, IPPROTO_TCP))
+		goto destroy;
+	fd = mark_socket(env, CLIENT, MARK_CGROUP, AF_INET, SOCK_STREAM, IPPROTO_TCP);
+	if (!mark_connect_fd(env, fd) && !policy_get(skel, &set))
+		ASSERT_EQ(set.stats[0].matched + set.unmatched, 0, "subflows");
+destroy:
+	mptcp_policy__destroy(skel);
+}
+
+struct replacer {
+	pthread_t thread;
+	struct mptcp_policy *skel;
+	bool stop;
+};
+
+static const struct mptcp_policy_rule one_or_other[] = {
+	{ .actions = SETS(MARK) | SETS(PRIORITY), .mark = 1, .mark_mask = ~0U, .priority = 1 },
+	{ .actions = SETS(MARK) | SETS(PRIORITY), .mark = 2, .mark_mask = ~0U, .priority = 2 },
+};
+
+static void *replace(void *arg)
+{
+	struct replacer *r = arg;
+	int i, failed = 0;
+
+	for (i = 0; !READ_ONCE(r->stop); i++)
+		failed += !!policy_set(r->skel, r->skel->bss->own_cgroup, &one_or_other[i & 1],
+				       1);
+	return failed ? "failed" : NULL;
+}
+
+/* One policy takes the place of another all the time: no subflow has a part of each */
+static void test_replaced(struct mark_env *env)
+{
+	struct replacer r = { .skel = policy_start(env, AF_INET, one_or_other, 1) };
+	struct mptcp_policy_values v[3] = {};
+	int i, j, seen[3] = {};
+	void *failed;
+
+	if (!r.skel)
+		return;
+	if (mark_endpoints(env, AF_INET, 2, 3) || mark_listen(env, "10.0.1.2") ||
+	    !ASSERT_OK(pthread_create(&r.thread, NULL, replace, &r), "thread"))
+		goto destroy;
+	for (i = 0; i < 100; i++) {
+		if (mark_connect(env, "10.0.1.2") || mark_wait_subflows(env, CLIENT, 3) ||
+		    policy_values(env, CLIENT, v, 3))
+			break;
+		for (j = 0; j < 3; j++) {
+			ASSERT_EQ(v[j].mark, v[j].priority, "mark and priority");
+			seen[v[j].mark % 3]++;
+		}
+		mark_disconnect(&env->conn);
+	}
+	WRITE_ONCE(r.stop, true);
+	pthread_join(r.thread, &failed);
+	ASSERT_NULL(failed, "replace policies");
+	ASSERT_EQ(i, 100, "connections");
+	ASSERT_EQ(seen[0], 0, "subflows without a policy");
+	ASSERT_GT(seen[1], 0, "subflows of the one policy");
+	ASSERT_GT(seen[2], 0, "subflows of the other");
+destroy:
+	mptcp_policy__destroy(r.skel);
+}
+
+/* A cgroup below that has a policy of its own is left alone, whatever that says */
+static void test_nested(struct mark_env *env)
+{
+	static const struct mptcp_policy_rule rules[] = { { RULE_ORDINAL(2), RULE_MARK(7) } };
+	struct mptcp_policy *outer = policy_start(env, AF_INET, &by_backup[1], 1), *inner = NULL;
+	__u64 cgroup;
+	int i;
+
+	if (!outer)
+		return;
+	inner = policy_open(MARK_NESTED, env->nested_fd, rules, 1, outer);
+	if (!inner || mark_endpoints(env, AF_INET, 2, 3) || mark_listen(env, "10.0.1.2"))
+		goto destroy;
+	for (i = 0; i < 3; i++) {
+		const __u32 *expected = i == 1 ? MARKS(0, 7, 0) : MARKS(8, 8, 8);
+
+		if (mark_watch_links(env, CLIENT, AF_INET, expected, 3) ||
+		    mark_connect_from(env, "10.0.1.2", i ? MARK_NESTED : MARK_CGROUP, &env->conn) ||
+		    mark_wait_subflows(env, CLIENT, 3))
+			break;
+		mark_expect(env, CLIENT, expected, 3);
+		mark_disconnect(&env->conn);
+		if (mark_watched(env, CLIENT))
+			break;
+		/* Without it, the outer policy is the next */
+		if (i == 1) {
+			cgroup = inner->bss->own_cgroup;
+			ASSERT_OK(bpf_map__delete_elem(inner->maps.mptcp_policies, &cgroup,
+						       sizeof(cgroup), 0), "take policy away");
+		}
+	}
+destroy:
+	mptcp_policy__destroy(inner);
+	mptcp_policy__destroy(outer);
+}
+
+/* To the subflows that there are; the other network namespace is not looked at */
+static void test_apply(struct mark_env *env)
+{
+	struct mptcp_policy *skel = policy_start(env, AF_INET, &by_backup[1], 1);
+	char nothing;
+
+	if (!skel)
+		return;
+	if (mark_start(env, AF_INET, 2))
+		goto destroy;
+	mark_expect(env, CLIENT, MARKS(8, 8, 8), 3);
+	if (!ASSERT_OK(policy_set(skel, skel->bss->own_cgroup, by_endpoint, 2), "set policy") ||
+	    policy_iterate(env, SERVER, skel->progs.mptcp_policy_apply, &nothing, 1))
+		goto destroy;
+	mark_expect(env, CLIENT, MARKS(8, 8, 8), 3);
+	if (policy_iterate(env, CLIENT, skel->progs.mptcp_policy_apply, &nothing, 1))
+		goto destroy;
+	mark_expect(env, CLIENT, MARKS(8, 0x22, 0x33), 3);
+
+	/* Backup flags are followed from now on */
+	if (!ASSERT_OK(policy_set(skel, skel->bss->own_cgroup, by_backup, 2), "set policy") ||
+	    policy_iterate(env, CLIENT, skel->progs.mptcp_policy_apply, &nothing, 1))
+		goto destroy;
+	mark_expect(env, CLIENT, MARKS(8, 8, 8), 3);
+	if (!mark_ip(env, CLIENT, "mptcp endpoint change id 2 backup"))
+		mark_expect(env, CLIENT, MARKS(8, BACKUP_MARK, 8), 3);
+destroy:
+	mptcp_policy__destroy(skel);
+}
+
+static const struct mark_test tests[] = {
+	{ "backup_local", 3, test_backup_local },
+	{ "backup_remote", 3, test_backup_remote },
+	{ "backup_of_peer", 2, test_backup_of_peer },
+	{ "backup_initial", 2, test_backup_initial },
+	{ "chosen_address", 2, test_chosen_address },
+	{ "returns", 3, test_returns },
+	{ "reconnect", 3, test_reconnect },
+	{ "busy", 3, test_busy },
+	{ "no_memory", 2, test_no_memory },
+	{ "plain_tcp", 1, test_plain_tcp },
+	{ "replaced", 3, test_replaced },
+	{ "nested", 3, test_nested },
+	{ "apply", 3, test_apply },
+};
+
+void test_mptcp_policy_change(void)
+{
+	mark_run(tests, ARRAY_SIZE(tests));
+}

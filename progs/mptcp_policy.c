@@ -1,0 +1,403 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Give each subflow of an MPTCP connection the socket options that a policy has
+ * for its path: a list of rules, of which the first that fits counts.
+ */
+#include "bpf_tracing_net.h"
+#include <bpf/bpf_endian.h>
+#include <bpf/bpf_helpers.h>
+#include <bpf/bpf_tracing.h>
+#include "mptcp_mark_order.h"
+#include "mptcp_policy.h"
+
+#ifndef SOL_IP
+#define SOL_IP		0
+#endif
+
+#define MAX_LEVELS	64	/* of cgroups below the one of the policy */
+#define DEV_HASH_SIZE	256	/* NETDEV_HASHENTRIES, include/linux/netdevice.h */
+#define DEV_HASH_CHAIN	64	/* as far as a device is looked for */
+#define NEW		-1	/* a subflow that came to no rule before */
+
+/* Callbacks that tell when a pending join has its id, or a backup flag changed */
+#define PENDING_FLAGS	(BPF_SOCK_OPS_PARSE_ALL_HDR_OPT_CB_FLAG | BPF_SOCK_OPS_STATE_CB_FLAG)
+#define BACKUP_FLAGS	(BPF_SOCK_OPS_PARSE_ALL_HDR_OPT_CB_FLAG | \
+			 BPF_SOCK_OPS_WRITE_HDR_OPT_CB_FLAG)
+
+char _license[] SEC("license") = "GPL";
+
+/* The id of the cgroup that this program is attached to */
+__u64 own_cgroup;
+
+struct inner {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct mptcp_ruleset);
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH_OF_MAPS);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, 4096);
+	__type(key, __u64);
+	__array(values, struct inner);
+} mptcp_policies SEC(".maps");
+
+/* Kept for subflows that have to be looked at again, or whose id is not the ordinal */
+struct policy_state {
+	__u32 ordinal;
+	__u32 flags;		/* callbacks that we asked for, to be cleared again */
+	__u32 rule;		/* number of the rule that it came to, or 0 */
+	__u8 is;		/* the bits of its backup flags as they were then */
+	bool pending;		/* accepted, and has no id yet */
+	bool undecided;		/* opened, and its local address is not known yet */
+	__u8 unused;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, int);
+	__type(value, struct policy_state);
+} policy_states SEC(".maps");
+
+/* The policy of our cgroup, unless a cgroup below that has the socket has its own */
+static struct mptcp_ruleset *find_policy(struct sock *sk)
+{
+	struct cgroup *cgroup = sk->sk_cgrp_data.cgroup, *ancestor;
+	__u64 id = cgroup->kn->id;
+	int i, level = cgroup->level;
+	__u32 zero = 0;
+	void *inner;
+
+	for (i = 0; id != own_cgroup && i < MAX_LEVELS && --level >= 0; i++) {
+		if (bpf_map_lookup_elem(&mptcp_policies, &id))
+			return NULL;
+		bpf_probe_read_kernel(&ancestor, sizeof(ancestor), &cgroup->ancestors[level]);
+		id = BPF_CORE_READ(ancestor, kn, id);
+	}
+	inner = id == own_cgroup ? bpf_map_lookup_elem(&mptcp_policies, &id) : NULL;
+	return inner ? bpf_map_lookup_elem(inner, &zero) : NULL;
+}
+
+/* What the kernel's dev_get_by_index() finds */
+static void find_dev(struct mptcp_policy_dev *dev, struct sock *sk)
+{
+	int i, ifindex = sk->__sk_common.skc_bound_dev_if;
+	struct net *net = sk->__sk_common.skc_net.net;
+	struct hlist_node *node;
+	struct net_device *d;
+
+	bpf_probe_read_kernel(&node, sizeof(node),
+			      &net->dev_index_head[ifindex & (DEV_HASH_SIZE - 1)]);
+	for (i = 0; ifindex && node && i < DEV_HASH_CHAIN; i++) {
+		d = (void *)node - bpf_core_field_offset(struct net_device, index_hlist);
+		if (BPF_CORE_READ(d, ifindex) == ifindex) {
+			BPF_CORE_READ_STR_INTO(&dev->name, d, name);
+			return;
+		}
+		node = BPF_CORE_READ(node, next);
+	}
+}
+
+static void find_addresses(struct mptcp_policy_subflow *s, struct sock_common *skc)
+{
+	if (skc->skc_family == AF_INET) {
+		s->local.part[2] = bpf_htonl(0xffff);
+		s->local.part[3] = skc->skc_rcv_saddr;
+		s->remote.part[2] = bpf_htonl(0xffff);
+		s->remote.part[3] = skc->skc_daddr;
+	} else if (bpf_core_field_exists(skc->skc_v6_daddr)) {	/* CONFIG_IPV6 */
+		BPF_CORE_READ_INTO(&s->local, skc, skc_v6_rcv_saddr);
+		BPF_CORE_READ_INTO(&s->remote, skc, skc_v6_daddr);
+	}
+}
+
+static __u8 backup_bits(struct mptcp_subflow_context *subflow)
+{
+	__u8 is = 0;
+
+	if (BPF_CORE_READ_BITFIELD(subflow, request_bkup))
+		is |= MPTCP_IS_BACKUP | MPTCP_IS_BACKUP_LOCAL;
+	if (BPF_CORE_READ_BITFIELD(subflow, backup))
+		is |= MPTCP_IS_BACKUP | MPTCP_IS_BACKUP_REMOTE;
+	return is;
+}
+
+static bool is_inet6(struct sock_common *skc)
+{
+	struct mptcp_policy_subflow s = {};
+
+	if (skc->skc_family == AF_INET)
+		return false;
+	find_addresses(&s, skc);
+	return s.remote.word[0] || s.remote.part[2] != bpf_htonl(0xffff);
+}
+
+static struct mptcp_subflow_context *subflow_of(struct sock *sk)
+{
+	return bpf_core_cast(bpf_core_cast(sk, struct inet_connection_sock)->icsk_ulp_data,
+			     struct mptcp_subflow_context);
+}
+
+static void describe(struct mptcp_policy_subflow *s, struct mptcp_ruleset *policy,
+		     struct sock *sk, __u32 ordinal)
+{
+	struct mptcp_subflow_context *subflow = subflow_of(sk);
+	bool opened = BPF_CORE_READ_BITFIELD(subflow, request_mptcp) ||
+		      BPF_CORE_READ_BITFIELD(subflow, request_join);
+
+	s->key.ordinal = ordinal;
+	s->key.local_id = subflow->local_id;
+	s->key.remote_id = subflow->remote_id;
+	s->key.is = backup_bits(subflow) | (opened ? MPTCP_IS_OPENED : MPTCP_IS_ACCEPTED) |
+		    (is_inet6(&sk->__sk_common) ? MPTCP_IS_INET6 : MPTCP_IS_INET);
+	if (policy->looks_at & MPTCP_POLICY_ADDRESS)
+		find_addresses(s, &sk->__sk_common);
+	if (policy->looks_at & MPTCP_POLICY_DEV)
+		find_dev(&s->dev, sk);
+}
+
+/* Inlined, as it has more arguments than a function may have */
+static __always_inline void set_option(void *ctx, bool wanted, __u64 *refused, int level, int name,
+				       void *value, int len)
+{
+	if (wanted && bpf_setsockopt(ctx, level, name, value, len))
+		__sync_fetch_and_add(refused, 1);
+}
+
+/*
+ * Set what the first rule that fits says, unless it is the rule that the subflow
+ * had before. ctx is what bpf_setsockopt() takes. Returns the number of the rule.
+ */
+static __u32 apply(void *ctx, struct mptcp_ruleset *policy, struct sock *sk,
+		   struct mptcp_policy_subflow *s, int before)
+{
+	__u32 number = mptcp_policy_find(policy, s), mark, one = 1;
+	struct mptcp_policy_stats *stats;
+	struct mptcp_policy_rule *rule;
+
+	if (!number && before == NEW)
+		__sync_fetch_and_add(&policy->unmatched, 1);
+	if (!number || number == before || number > MPTCP_POLICY_RULES)
+		return number;
+	rule = &policy->rules[number - 1];
+	stats = &policy->stats[number - 1];
+	__sync_fetch_and_add(&stats->matched, 1);
+
+#define SET(action, level, name, value)							\
+	set_option(ctx, rule->actions & (1 << MPTCP_SET_##action),			\
+		   &stats->refused[MPTCP_SET_##action], level, name, &(value), sizeof(value))
+
+	mark = (sk->sk_mark & ~rule->mark_mask) | (rule->mark & rule->mark_mask);
+	SET(MARK, SOL_SOCKET, SO_MARK, mark);
+	SET(CONGESTION, SOL_TCP, TCP_CONGESTION, rule->congestion);
+	/* IP_TOS changes the priority, too */
+	if (s->key.is & MPTCP_IS_INET6)
+		SET(TOS, SOL_IPV6, IPV6_TCLASS, rule->tos);
+	else
+		SET(TOS, SOL_IP, IP_TOS, rule->tos);
+	SET(PRIORITY, SOL_SOCKET, SO_PRIORITY, rule->priority);
+	SET(PACING, SOL_SOCKET, SO_MAX_PACING_RATE, rule->pacing);
+	SET(USER_TIMEOUT, SOL_TCP, TCP_USER_TIMEOUT, rule->user_timeout);
+	SET(SYNCNT, SOL_TCP, TCP_SYNCNT, rule->syncnt);
+	SET(KEEPALIVE, SOL_TCP, TCP_KEEPIDLE, rule->keep_idle);
+	SET(KEEPALIVE, SOL_TCP, TCP_KEEPINTVL, rule->keep_intvl);
+	SET(KEEPALIVE, SOL_TCP, TCP_KEEPCNT, rule->keep_cnt);
+	SET(KEEPALIVE, SOL_SOCKET, SO_KEEPALIVE, one);
+#undef SET
+	return number;
+}
+
+static void ask_for(struct bpf_sock_ops *skops, struct policy_state *state, int flags)
+{
+	int present = skops->bpf_sock_ops_cb_flags;
+
+	if ((present & flags) == flags)
+		return;
+	state->flags |= ~present & flags;
+	bpf_sock_ops_cb_flags_set(skops, present | flags);
+}
+
+static void let_go(struct bpf_sock_ops *skops, struct policy_state *state)
+{
+	bpf_sock_ops_cb_flags_set(skops, skops->bpf_sock_ops_cb_flags & ~state->flags);
+	state->flags = 0;
+}
+
+/* Before the SYN is built, or as a subflow is accepted */
+static void handle_new(struct bpf_sock_ops *skops, struct bpf_sock *ssk, struct mptcp_sock *msk)
+{
+	struct sock *sk = bpf_core_cast(ssk, struct sock);
+	struct mptcp_subflow_context *subflow = subflow_of(sk);
+	__u32 ordinal, rule, looks_at, id = subflow->subflow_id;
+	struct mptcp_policy_subflow s = {};
+	struct mptcp_ruleset *policy;
+	struct policy_state *state = NULL;
+	bool join = msk->first != sk, pending, undecided, backup;
+
+	/* Kept in any case, so that a later policy knows the order */
+	ordinal = join ? join_ordinal(msk, id) : initial_ordinal(msk);
+	policy = find_policy(sk);
+	looks_at = policy ? policy->looks_at : 0;
+	pending = join && !id;
+	undecided = subflow->local_id < 0 && (looks_at & MPTCP_POLICY_ENDPOINT);
+	backup = looks_at & MPTCP_POLICY_BACKUP;
+	if (pending || undecided || backup || id != ordinal)
+		state = bpf_sk_storage_get(&policy_states, ssk, NULL, CREATE);
+	if (state) {
+		state->ordinal = ordinal;
+		state->pending = pending;
+		state->undecided = undecided;
+		state->is = backup_bits(subflow);
+		ask_for(skops, state, (pending ? PENDING_FLAGS : 0) | (backup ? BACKUP_FLAGS : 0));
+	}
+	if (!policy)
+		return;
+	if (!ordinal || (!state && (pending || undecided || backup)))
+		__sync_fetch_and_add(&policy->failed, 1);
+	if (undecided && state)
+		return;
+	describe(&s, policy, sk, ordinal);
+	rule = apply(skops, policy, sk, &s, NEW);
+	if (state)
+		state->rule = rule;
+}
+
+/* The subflow has its id now, or its address, or another backup flag? */
+static void handle_change(struct bpf_sock_ops *skops, struct bpf_sock *ssk,
+			  struct policy_state *state)
+{
+	bool closed = skops->op == BPF_SOCK_OPS_STATE_CB && skops->args[1] == BPF_TCP_CLOSE;
+	struct sock *sk = bpf_core_cast(ssk, struct sock);
+	struct mptcp_subflow_context *subflow = subflow_of(sk);
+	struct mptcp_policy_subflow s = {};
+	struct mptcp_ruleset *policy;
+	__u8 is = backup_bits(subflow);
+	bool again = false;
+
+	if (state->pending) {
+		if (!subflow->subflow_id && !closed) {
+			ask_for(skops, state, PENDING_FLAGS);	/* if others cleared them */
+			return;
+		}
+		/* The kernel may have replaced what was set as it gave the id */
+		state->pending = false;
+		again = true;
+	}
+	if (state->undecided && subflow->local_id >= 0) {
+		state->undecided = false;
+		again = true;
+	}
+	if (!again && is == state->is)
+		return;
+
+	state->is = is;
+	policy = find_policy(sk);
+	if (policy && closed) {
+		__sync_fetch_and_add(&policy->failed, 1);
+	} else if (policy) {
+		describe(&s, policy, sk, state->ordinal);
+		state->rule = apply(skops, policy, sk, &s, again ? 0 : state->rule);
+	}
+	if (!policy || !(policy->looks_at & MPTCP_POLICY_BACKUP))
+		let_go(skops, state);
+}
+
+SEC("sockops")
+int mptcp_policy(struct bpf_sock_ops *skops)
+{
+	struct bpf_sock *ssk = skops->sk;
+	struct policy_state *state;
+	struct mptcp_sock *msk;
+
+	switch (skops->op) {
+	case BPF_SOCK_OPS_TCP_CONNECT_CB:		/* before the SYN is built */
+	case BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB:	/* before an accepted subflow sends */
+	case BPF_SOCK_OPS_RWND_INIT:			/* the local address is known */
+	case BPF_SOCK_OPS_ACTIVE_ESTABLISHED_CB:	/* the peer's backup flag is known */
+	case BPF_SOCK_OPS_HDR_OPT_LEN_CB:		/* ours may have changed */
+	case BPF_SOCK_OPS_PARSE_HDR_OPT_CB:		/* the peer's may have */
+	case BPF_SOCK_OPS_STATE_CB:
+	case BPF_SOCK_OPS_RTT_CB:			/* in case that our flags were cleared */
+		break;
+	default:
+		return 1;
+	}
+
+	msk = ssk ? bpf_skc_to_mptcp_sock(ssk) : NULL;
+	if (!msk)	/* plain TCP */
+		return 1;
+	if (skops->op == BPF_SOCK_OPS_TCP_CONNECT_CB ||
+	    skops->op == BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB) {
+		handle_new(skops, ssk, msk);
+		return 1;
+	}
+	state = bpf_sk_storage_get(&policy_states, ssk, NULL, 0);
+	if (state)
+		handle_change(skops, ssk, state);
+	return 1;	/* the connection goes on, whatever happened */
+}
+
+/*
+ * Of a subflow that exists, or 0 if it is not known: after a disconnect, the ids
+ * go on from those of the connection before.
+ */
+static __u32 known_ordinal(struct sock *sk, struct policy_state *state)
+{
+	struct mptcp_subflow_context *subflow = subflow_of(sk);
+	struct mptcp_sock *msk = bpf_core_cast(subflow->conn, struct mptcp_sock);
+	struct sock *first = msk->first;
+
+	if (state)
+		return state->ordinal;
+	if (first == sk)
+		return 1;
+	return first && subflow_of(first)->subflow_id == 1 ? subflow->subflow_id : 0;
+}
+
+/* The policy for the subflows that there are, in the network namespace of the reader */
+SEC("iter/tcp")
+int mptcp_policy_apply(struct bpf_iter__tcp *ctx)
+{
+	struct sock_common *skc = ctx->sk_common;
+	struct mptcp_policy_subflow s = {};
+	struct mptcp_ruleset *policy;
+	struct policy_state *state;
+	struct tcp_sock *tp;
+	struct sock *sk;
+	int flags, present;
+	__u32 ordinal, rule;
+
+	if (!skc || skc->skc_state == TCP_LISTEN || skc->skc_state == TCP_CLOSE)
+		return 0;
+	tp = bpf_skc_to_tcp_sock(skc);
+	if (!tp || !tp->is_mptcp)
+		return 0;
+	sk = bpf_core_cast(tp, struct sock);
+	policy = find_policy(sk);
+	if (!policy)
+		return 0;
+
+	state = bpf_sk_storage_get(&policy_states, tp, NULL, 0);
+	ordinal = known_ordinal(sk, state);
+	if (policy->looks_at & MPTCP_POLICY_BACKUP) {
+		present = tp->bpf_sock_ops_cb_flags;
+		flags = present | BACKUP_FLAGS;
+		state = bpf_sk_storage_get(&policy_states, tp, NULL, CREATE);
+		if (!state || bpf_setsockopt(tp, SOL_TCP, TCP_BPF_SOCK_OPS_CB_FLAGS, &flags,
+					     sizeof(flags))) {
+			__sync_fetch_and_add(&policy->failed, 1);
+		} else {
+			state->ordinal = ordinal;
+			state->flags |= flags & ~present;
+			state->is = backup_bits(subflow_of(sk));
+		}
+	}
+	describe(&s, policy, sk, ordinal);
+	rule = apply(tp, policy, sk, &s, 0);
+	if (state)
+		state->rule = rule;
+	return 0;
+}

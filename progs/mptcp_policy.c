@@ -14,9 +14,9 @@
 #define SOL_IP		0
 #endif
 
-#define MAX_LEVELS	64	/* of cgroups below the one of the policy */
+#define MAX_LEVELS	32	/* of cgroups below the one of the policy */
 #define DEV_HASH_SIZE	256	/* NETDEV_HASHENTRIES, include/linux/netdevice.h */
-#define DEV_HASH_CHAIN	64	/* as far as a device is looked for */
+#define DEV_HASH_CHAIN	32	/* as far as a device is looked for */
 #define NEW		-1	/* a subflow that came to no rule before */
 
 /* Callbacks that tell when a pending join has its id, or a backup flag changed */
@@ -167,6 +167,13 @@ static __always_inline void set_option(void *ctx, bool wanted, __u64 *refused, i
 		__sync_fetch_and_add(refused, 1);
 }
 
+/* A global function, as the verifier looks at these once, not in each context */
+__noinline __u32 find_rule(const struct mptcp_ruleset *policy,
+			   const struct mptcp_policy_subflow *s)
+{
+	return policy && s ? mptcp_policy_find(policy, s) : 0;
+}
+
 /*
  * Set what the first rule that fits says, unless it is the rule that the subflow
  * had before. ctx is what bpf_setsockopt() takes. Returns the number of the rule.
@@ -174,10 +181,12 @@ static __always_inline void set_option(void *ctx, bool wanted, __u64 *refused, i
 static __u32 apply(void *ctx, struct mptcp_ruleset *policy, struct sock *sk,
 		   struct mptcp_policy_subflow *s, int before)
 {
-	__u32 number = mptcp_policy_find(policy, s), mark, one = 1;
+	__u32 number = find_rule(policy, s), mark, one = 1;
 	struct mptcp_policy_stats *stats;
 	struct mptcp_policy_rule *rule;
 
+	/* One register, so that the verifier sees that what is checked is what is used */
+	barrier_var(number);
 	if (!number && before == NEW)
 		__sync_fetch_and_add(&policy->unmatched, 1);
 	if (!number || number == before || number > MPTCP_POLICY_RULES)

@@ -32,7 +32,7 @@ packages_debian=(
 	# run
 	curl iproute2 mptcpize nftables procps python3 tcpdump
 	# check
-	perl shellcheck xz-utils debootstrap help2man python3-tap
+	perl shellcheck aspell aspell-en xz-utils debootstrap help2man python3-tap
 )
 
 packages_vm=(bc bison cpio dwarves file flex kmod zstd)

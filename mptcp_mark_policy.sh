@@ -43,6 +43,8 @@ test_policy()
 		"$(policy_by_link | "$user" policy check -)" || rc=1
 	expect "subflows counted" \
 		"$("$user" policy show "$cgroup" | grep -c "matched 1$")" 3 || rc=1
+	expect "status" "$("$user" status "$cgroup" | grep -o "policy of . rules")" \
+		"policy of 6 rules" || rc=1
 	expect "attach" "$("$user" attach "$cgroup" 2>&1)" \
 		"mptcp_mark_user: $cgroup has a policy: a cgroup has that or mptcp_mark. 'policy flush' it first" || rc=1
 	"$user" policy flush "$cgroup" || rc=1

@@ -12,6 +12,7 @@
 #include "mptcp_mark.skel.h"
 #include "json_writer.h"
 #include "mptcp_mark_user.h"
+#include "mptcp_mark_user_policy.h"
 
 #define MAX_ATTACHED	4096
 
@@ -60,6 +61,29 @@ static void print_text(const char *path, const struct attachment *att,
 	printf(", program %u by %s\n", att->prog_id, by_names[att->by]);
 }
 
+/* Of a cgroup that has a policy */
+static bool print_policy(int cgroup, const char *path, __u64 id)
+{
+	struct mptcp_ruleset set;
+	__u32 prog_id;
+	int prog = find_program(cgroup, BPF_CGROUP_SOCK_OPS, false, "mptcp_policy", &prog_id);
+
+	close(prog);
+	if (prog < 0 || !policy_of_cgroup(id, &set))
+		return false;
+	if (json) {
+		jsonw_start_object(json);
+		jsonw_string_field(json, "cgroup", path);
+		jsonw_lluint_field(json, "cgroup_id", id);
+		jsonw_uint_field(json, "prog_id", prog_id);
+		jsonw_uint_field(json, "policy_rules", set.num);
+		jsonw_end_object(json);
+	} else {
+		printf("%s: policy of %u rules, program %u\n", path, set.num, prog_id);
+	}
+	return true;
+}
+
 static bool print_status(int cgroup, const char *path)
 {
 	struct mptcp_mark__data_mark_cfg *config = NULL;
@@ -78,7 +102,7 @@ static bool print_status(int cgroup, const char *path)
 			attached[num_attached++] = att.prog_id;
 	}
 	close_attachment(&att);
-	return att.by != BY_NOBODY;
+	return att.by != BY_NOBODY || print_policy(cgroup, path, att.cgroup_id);
 }
 
 static void print_all_cgroups(int root)
@@ -155,6 +179,6 @@ int do_status(const char *path, const struct mark_options *options)
 		jsonw_destroy(&json);
 	}
 	if (!found)
-		die("mptcp_mark is not attached to %s", path);
+		die("mptcp_mark is not attached to %s, and it has no policy", path);
 	return 0;
 }

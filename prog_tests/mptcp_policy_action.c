@@ -147,6 +147,44 @@ static void test_refused(struct mark_env *env)
 	mptcp_policy__destroy(skel);
 }
 
+/* What progs/mptcp_subflow.c of selftests/bpf does, and its test asserts */
+static void test_upstream(struct mark_env *env)
+{
+	static const struct mptcp_policy_rule rules[] = {
+		{ RULE_ORDINAL(1), RULE_MARK(1) },
+		{ RULE_ORDINAL(2), .actions = SETS(MARK) | SETS(CONGESTION), .mark = 2,
+		  .mark_mask = ~0U, .congestion = "reno" },
+	};
+	struct mptcp_policy *skel = policy_start(env, AF_INET, rules, 2);
+	char before[16], congestion[16] = "";
+	struct mptcp_policy_values v[2] = {};
+	socklen_t len = sizeof(__u32);
+	__u32 mark = ~0;
+	int fd;
+
+	if (!skel)
+		return;
+	if (mark_start(env, AF_INET, 1) || policy_values(env, CLIENT, v, 2))
+		goto destroy;
+	mark_expect(env, CLIENT, mark_ordinals, 2);
+	ASSERT_STREQ(v[1].congestion, "reno", "congestion control of subflow 2");
+
+	/* Of the MPTCP socket, and of one that was never connected */
+	fd = env->conn.fd[CLIENT];
+	ASSERT_OK(getsockopt(fd, SOL_SOCKET, SO_MARK, &mark, &len), "SO_MARK");
+	ASSERT_EQ(mark, 0, "mark of the MPTCP socket");
+	len = sizeof(congestion);
+	ASSERT_OK(getsockopt(fd, SOL_TCP, TCP_CONGESTION, congestion, &len), "TCP_CONGESTION");
+	fd = mark_socket(env, CLIENT, NULL, AF_INET, SOCK_STREAM, IPPROTO_MPTCP);
+	len = sizeof(before);
+	ASSERT_OK(getsockopt(fd, SOL_TCP, TCP_CONGESTION, before, &len), "TCP_CONGESTION");
+	close(fd);
+	ASSERT_STREQ(congestion, before, "congestion control of the MPTCP socket");
+	ASSERT_STREQ(v[0].congestion, before, "congestion control of subflow 1");
+destroy:
+	mptcp_policy__destroy(skel);
+}
+
 /* 1 MB at 1 MB/s: the time that it takes, less what may leave at once */
 static void test_pacing_rate(struct mark_env *env)
 {
@@ -246,6 +284,7 @@ static const struct mark_test tests[] = {
 	     .keep_idle = 10, .keep_intvl = 2, .keep_cnt = 3),
 	{ "mark_mask", 3, test_mark_mask },
 	{ "refused", 3, test_refused },
+	{ "upstream", 2, test_upstream },
 	{ "pacing_rate", 1, test_pacing_rate },
 	{ "syncnt_seen", 2, test_syncnt_seen },
 	{ "user_timeout_seen", 2, test_dead_path, &(const struct mptcp_policy_rule){

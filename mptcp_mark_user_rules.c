@@ -165,16 +165,6 @@ static void read_backup(struct reader *r, const char *word, char *arg)
 	}
 }
 
-static void read_opened(struct reader *r, const char *word, char *arg)
-{
-	must_be(r, MPTCP_IS_OPENED);
-}
-
-static void read_accepted(struct reader *r, const char *word, char *arg)
-{
-	must_be(r, MPTCP_IS_ACCEPTED);
-}
-
 static void read_family(struct reader *r, const char *word, char *arg)
 {
 	if (!strcmp(arg, "inet"))
@@ -317,13 +307,14 @@ static const struct word {
 	void (*read)(struct reader *r, const char *word, char *arg);
 	bool has_argument;
 	__u32 action;		/* bit of actions, 0: a match */
+	__u8 is;		/* all that the word says, where nothing is read */
 } words[] = {
 	{ "ordinal", read_ordinal, true },
 	{ "endpoint", read_endpoint, true },
 	{ "remote-id", read_remote_id, true },
 	{ "backup", read_backup, false },
-	{ "opened", read_opened, false },
-	{ "accepted", read_accepted, false },
+	{ "opened", NULL, false, 0, MPTCP_IS_OPENED },
+	{ "accepted", NULL, false, 0, MPTCP_IS_ACCEPTED },
 	{ "family", read_family, true },
 	{ "from", read_from, true },
 	{ "to", read_to, true },
@@ -364,7 +355,9 @@ static void read_word(struct reader *r, const char *name)
 	if (!word->action && r->rule->actions)
 		refuse(r, "'%s' says which subflows: it goes before what is set on them", name);
 	r->rule->actions |= word->action;
-	word->read(r, name, word->has_argument ? take_argument(r, name) : NULL);
+	must_be(r, word->is);
+	if (word->read)
+		word->read(r, name, word->has_argument ? take_argument(r, name) : NULL);
 }
 
 static void read_rule(struct reader *r, char *text)

@@ -4,12 +4,9 @@
 
 static void test_nested(struct mark_env *env)
 {
-	if (mark_watch_links(env, CLIENT, AF_INET, mark_ordinals, 3) ||
-	    mark_endpoints(env, AF_INET, 2, 3) || mark_listen(env, "10.0.1.2") ||
-	    mark_connect_from(env, "10.0.1.2", MARK_NESTED, &env->conn) ||
-	    mark_wait_subflows(env, CLIENT, 3))
-		return;
-	mark_expect(env, CLIENT, mark_ordinals, 3);
+	if (!mark_prepare(env, AF_INET, mark_ordinals, 3) &&
+	    !mark_connect_from(env, "10.0.1.2", MARK_NESTED, &env->conn))
+		mark_expect(env, CLIENT, mark_ordinals, 3);
 }
 
 /* Two copies of the program on one cgroup, each with bits of its own */
@@ -22,8 +19,7 @@ static void test_multi(struct mark_env *env)
 		return;
 	mark_configure(env->skel, 0, 0xf);
 	mark_configure(other, 0x20, 0xf0);
-	if (!mark_attach_ours(other, env->cgroup_fd) &&
-	    !mark_watch_links(env, CLIENT, AF_INET, mark, 3) && !mark_start(env, AF_INET, 2))
+	if (!mark_attach_ours(other, env->cgroup_fd) && !mark_start(env, AF_INET, mark, 3))
 		mark_expect(env, CLIENT, mark, 3);
 	mptcp_mark__destroy(other);
 }

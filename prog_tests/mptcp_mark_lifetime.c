@@ -11,12 +11,11 @@ static void test_no_reuse(struct mark_env *env)
 	static const __u32 removed[] = { 1, 3 }, added[] = { 1, 3, 4 };
 
 	if (mark_watch_link(env, CLIENT, AF_INET, 4, 4) ||
-	    mark_start_watched(env, AF_INET, 2) ||
-	    mark_ip(env, CLIENT, "mptcp endpoint delete id 2") ||
-	    mark_wait_subflows(env, CLIENT, 2))
+	    mark_start(env, AF_INET, mark_ordinals, 3) ||
+	    mark_ip(env, CLIENT, "mptcp endpoint delete id 2"))
 		return;
 	mark_expect(env, CLIENT, removed, 2);
-	if (!mark_endpoint(env, 4) && !mark_wait_subflows(env, CLIENT, 3))
+	if (!mark_endpoint(env, 4))
 		mark_expect(env, CLIENT, added, 3);
 }
 
@@ -25,25 +24,23 @@ static void test_initial_removed(struct mark_env *env)
 {
 	static const __u32 removed[] = { 2, 3 }, added[] = { 2, 3, 4 };
 
-	if (mark_start_watched(env, AF_INET, 2) ||
-	    mark_ip(env, CLIENT, "mptcp endpoint delete id 0 10.0.1.1") ||
-	    mark_wait_subflows(env, CLIENT, 2))
+	if (mark_start(env, AF_INET, mark_ordinals, 3) ||
+	    mark_ip(env, CLIENT, "mptcp endpoint delete id 0 10.0.1.1"))
 		return;
 	mark_expect(env, CLIENT, removed, 2);
-	if (mark_watched(env, CLIENT) ||
-	    mark_watch(env, CLIENT, "ip saddr 10.0.1.1 tcp flags syn", "4") ||
-	    mark_endpoint(env, 1) || mark_wait_subflows(env, CLIENT, 3))
-		return;
-	mark_expect(env, CLIENT, added, 3);
+	if (!mark_watched(env, CLIENT) &&
+	    !mark_watch(env, CLIENT, "ip saddr 10.0.1.1 tcp flags syn", "4") &&
+	    !mark_endpoint(env, 1))
+		mark_expect(env, CLIENT, added, 3);
 }
 
 /* A subflow that becomes a backup, and is none again, stays what it is */
 static void test_backup_changed(struct mark_env *env)
 {
-	if (mark_start_watched(env, AF_INET, 2) ||
+	if (mark_start(env, AF_INET, mark_ordinals, 3) ||
 	    mark_ip(env, CLIENT, "mptcp endpoint change id 2 backup\n"
 				 "mptcp endpoint change id 2 nobackup") ||
-	    mark_send(&env->conn, CLIENT, 1 << 20))
+	    mark_send(&env->conn, CLIENT, MARK_BULK))
 		return;
 	mark_expect(env, CLIENT, mark_ordinals, 3);
 	mark_expect_stats(env, 3, 0);
@@ -52,15 +49,11 @@ static void test_backup_changed(struct mark_env *env)
 /* Disconnect, and connect the same socket again: the ordinals start at 1 */
 static void test_reconnect(struct mark_env *env)
 {
-	int i;
+	int i, err = mark_start(env, AF_INET, mark_ordinals, 3);
 
-	if (mark_start_watched(env, AF_INET, 2))
-		return;
-	mark_expect(env, CLIENT, mark_ordinals, 3);
-	for (i = 0; i < 2; i++) {
-		if (mark_reconnect(env) || mark_wait_subflows(env, CLIENT, 3))
-			return;
+	for (i = 0; i < 3 && !err; i++) {
 		mark_expect(env, CLIENT, mark_ordinals, 3);
+		err = i < 2 && mark_reconnect(env);
 	}
 	mark_expect_stats(env, 9, 0);
 }
@@ -69,7 +62,7 @@ static void test_reconnect(struct mark_env *env)
 static void join_and_expect(struct mark_env *env, int link, const __u32 *mark, int n)
 {
 	if (!mark_watch_link(env, CLIENT, AF_INET, link, mark[n - 1]) &&
-	    !mark_endpoint(env, link) && !mark_wait_subflows(env, CLIENT, n))
+	    !mark_endpoint(env, link))
 		mark_expect(env, CLIENT, mark, n);
 }
 
@@ -85,7 +78,7 @@ static void test_attach(struct mark_env *env)
 
 	if (!env->n)
 		mark_detach(&env->skel->links.mptcp_mark);
-	if (mark_start(env, AF_INET, env->n) ||
+	if (mark_start(env, AF_INET, NULL, env->n + 1) ||
 	    (env->n && (mark_ip(env, CLIENT, "mptcp endpoint delete id 2") || mark_reconnect(env))))
 		return;
 	mark_detach(&env->skel->links.mptcp_mark);

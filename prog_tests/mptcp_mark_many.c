@@ -6,25 +6,14 @@
 #define AT_ONCE		1000
 #define IN_TURN		200	/* or as many as MPTCP_MARK_IN_TURN says */
 
-/* Two file descriptors for each connection */
-static int raise_limit(rlim_t fds)
-{
-	struct rlimit limit;
-
-	getrlimit(RLIMIT_NOFILE, &limit);
-	limit.rlim_cur = MAX(limit.rlim_cur, fds);
-	limit.rlim_max = MAX(limit.rlim_max, fds);
-	return ASSERT_OK(setrlimit(RLIMIT_NOFILE, &limit), "setrlimit") ? 0 : -1;
-}
-
 static void test_at_once(struct mark_env *env)
 {
+	const struct rlimit fds = { 2 * AT_ONCE + 100, 2 * AT_ONCE + 100 };
 	static struct mark_conn conn[AT_ONCE];
 	int i, n;
 
-	if (raise_limit(2 * AT_ONCE + 100) ||
-	    mark_watch_links(env, CLIENT, AF_INET, mark_ordinals, 3) ||
-	    mark_endpoints(env, AF_INET, 2, 3) || mark_listen(env, "10.0.1.2"))
+	if (!ASSERT_OK(setrlimit(RLIMIT_NOFILE, &fds), "setrlimit") ||
+	    mark_prepare(env, AF_INET, mark_ordinals, 3))
 		return;
 	for (n = 0; n < AT_ONCE; n++)
 		if (mark_connect_from(env, "10.0.1.2", MARK_CGROUP, &conn[n]))
@@ -42,8 +31,7 @@ static void test_in_turn(struct mark_env *env)
 	int i, n = times ? atoi(times) : IN_TURN;
 
 	if (!ASSERT_GT(n, 0, "MPTCP_MARK_IN_TURN") ||
-	    mark_watch_links(env, CLIENT, AF_INET, mark_ordinals, 3) ||
-	    mark_endpoints(env, AF_INET, 2, 3) || mark_listen(env, "10.0.1.2"))
+	    mark_prepare(env, AF_INET, mark_ordinals, 3))
 		return;
 	for (i = 0; i < n; i++) {
 		mark_disconnect(&env->conn);

@@ -17,11 +17,10 @@ static void test_case(struct mark_env *env)
 	int fd;
 
 	mark_configure(env->skel, c->base, c->mask);
-	if (mark_watch_links(env, CLIENT, AF_INET, c->expected, 3) ||
-	    mark_endpoints(env, AF_INET, 2, 3) || mark_listen(env, "10.0.1.2"))
+	if (mark_prepare(env, AF_INET, c->expected, 3))
 		return;
 	fd = mark_socket(env, CLIENT, MARK_CGROUP, AF_INET, SOCK_STREAM, IPPROTO_MPTCP);
-	if (mark_set(fd, c->app) || mark_connect_fd(env, fd) || mark_wait_subflows(env, CLIENT, 3))
+	if (mark_set(fd, c->app) || mark_connect_fd(env, fd))
 		return;
 	mark_expect(env, CLIENT, c->expected, 3);
 	if (ASSERT_OK(getsockopt(fd, SOL_SOCKET, SO_MARK, &mark, &len), "getsockopt(SO_MARK)"))
@@ -34,80 +33,53 @@ static void test_app_later(struct mark_env *env)
 	static const __u32 expected[] = { 0x5500, 0x5500, 0x5503 };
 
 	mark_configure(env->skel, 0, 0xff);
-	if (mark_start_watched(env, AF_INET, 1))
+	if (mark_start(env, AF_INET, mark_ordinals, 2))
 		return;
 	mark_expect(env, CLIENT, mark_ordinals, 2);
 	if (mark_watched(env, CLIENT) || mark_set(env->conn.fd[CLIENT], 0x5500) ||
-	    mark_watch_links(env, CLIENT, AF_INET, expected, 3) || mark_endpoint(env, 3) ||
-	    mark_wait_subflows(env, CLIENT, 3) || mark_send(&env->conn, SERVER, 1 << 20))
+	    mark_watch_links(env, CLIENT, AF_INET, expected, 3) || mark_endpoint(env, 3))
 		return;
 	mark_expect(env, CLIENT, expected, 3);
+	mark_send(&env->conn, SERVER, MARK_BULK);
 }
 
-struct changer {
-	pthread_t thread;
-	struct mptcp_mark *skel;
-	bool stop;
-};
+static bool stop;
 
-static void *change(void *arg)
+static void *change(void *skel)
 {
-	struct changer *c = arg;
-
-	int i;
-
-	for (i = 0; !READ_ONCE(c->stop); i++)
-		mark_configure(c->skel, i & 1 ? 0x100 : 0x2000, i & 1 ? 0xfff : 0xf000);
+	while (!READ_ONCE(stop)) {
+		mark_configure(skel, 0x2000, 0xf000);
+		mark_configure(skel, 0x100, 0xfff);
+	}
 	return NULL;
-}
-
-/* Processor 0 for the thread, and the others for us and the kernel's workers */
-static void take_apart(pthread_t thread, const cpu_set_t *all)
-{
-	cpu_set_t one, others = *all;
-
-	if (CPU_COUNT(all) < 2 || !CPU_ISSET(0, all))
-		return;
-	CPU_ZERO(&one);
-	CPU_SET(0, &one);
-	CPU_CLR(0, &others);
-	pthread_setaffinity_np(thread, sizeof(one), &one);
-	sched_setaffinity(0, sizeof(others), &others);
 }
 
 /* Base and mask change all the time: none is combined with the other's old value */
 static void test_change(struct mark_env *env)
 {
-	struct changer changer = { .skel = env->skel };
-	int i, seen[2] = {};
-	cpu_set_t all;
-	__u32 mark;
+	int i, j, seen[2] = {};
+	struct mark_table table;
+	pthread_t thread;
 
+	stop = false;
 	mark_configure(env->skel, 0x100, 0xfff);
-	if (mark_endpoints(env, AF_INET, 2, 9) || mark_listen(env, "10.0.1.2") ||
-	    !ASSERT_OK(pthread_create(&changer.thread, NULL, change, &changer), "thread"))
+	if (mark_prepare(env, AF_INET, NULL, 9) ||
+	    !ASSERT_OK(pthread_create(&thread, NULL, change, env->skel), "thread"))
 		return;
-	sched_getaffinity(0, sizeof(all), &all);
-	take_apart(changer.thread, &all);
 	for (i = 0; i < 100 && !mark_connect(env, "10.0.1.2"); i++) {
-		struct mark_table table;
-		int j, n = 0;
-
-		if (mark_wait_subflows(env, CLIENT, 9))
+		if (mark_wait_subflows(env, CLIENT, 9) ||
+		    mark_get_table(env->conn.fd[CLIENT], &table) != 9)
 			break;
-		n = mark_get_table(env->conn.fd[CLIENT], &table);
-		for (j = 0; j < n; j++) {
-			mark = table.subflow[j].mark;
-			if (mark == 0x2000)
+		for (j = 0; j < 9; j++) {
+			if (table.subflow[j].mark == 0x2000)
 				seen[1]++;
-			else if (ASSERT_EQ(mark, 0x101 + j, "mark"))
+			else if (ASSERT_EQ(table.subflow[j].mark, 0x101 + j, "mark"))
 				seen[0]++;
 		}
 		mark_disconnect(&env->conn);
 	}
-	sched_setaffinity(0, sizeof(all), &all);
-	WRITE_ONCE(changer.stop, true);
-	pthread_join(changer.thread, NULL);
+	WRITE_ONCE(stop, true);
+	pthread_join(thread, NULL);
 	ASSERT_EQ(i, 100, "connections");
 	ASSERT_GT(seen[0], 0, "marks of the one pair");
 	ASSERT_GT(seen[1], 0, "marks of the other");

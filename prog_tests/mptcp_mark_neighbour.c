@@ -5,6 +5,7 @@
 
 #define SOL_CUSTOM	0xdeadbeef
 #define PARSE_ALL	BPF_SOCK_OPS_PARSE_ALL_HDR_OPT_CB_FLAG
+#define STATE		BPF_SOCK_OPS_STATE_CB_FLAG
 #define RTT		BPF_SOCK_OPS_RTT_CB_FLAG
 #define PARSED		BPF_SOCK_OPS_PARSE_HDR_OPT_CB
 #define ALL		(~0)
@@ -15,7 +16,7 @@ static struct mptcp_mark_neighbour *other;
 
 struct flags_case {
 	enum order order;
-	int keep, ask_for;	/* as in progs/mptcp_mark_neighbour.c */
+	int keep, ask_for, let_go;	/* as in progs/mptcp_mark_neighbour.c */
 	int op;				/* of the callbacks that are looked at */
 	bool expected;			/* whether they come in the end */
 	const char *xfail;		/* why they may not */
@@ -56,6 +57,7 @@ static void test_flags(struct mark_env *env)
 		return;
 	other->bss->keep = c->keep;
 	other->bss->ask_for = c->ask_for;
+	other->bss->let_go = c->let_go;
 	if (mark_start_server(env, cgroup, AF_INET, 1) || mark_set_nodelay(env) ||
 	    mark_join_busy(env, AF_INET, 2))
 		return;
@@ -76,6 +78,33 @@ static void test_flags(struct mark_env *env)
 			  mark_send(&env->conn, SERVER, MARK_BULK));
 	else
 		ASSERT_EQ(READ_ONCE(*called), before, "called");
+}
+
+/* Nobody is called who did not ask: at subflows that we open, and at plain TCP */
+static void test_unasked(struct mark_env *env)
+{
+	int op, fd;
+
+	if (attach_both(env, AFTER_OURS) || mark_start(env, AF_INET, NULL, 3) ||
+	    mark_send(&env->conn, CLIENT, MARK_BULK))
+		return;
+	mark_disconnect(&env->conn);
+	fd = mark_socket(env, CLIENT, MARK_CGROUP, AF_INET, SOCK_STREAM, IPPROTO_TCP);
+	if (mark_connect_fd(env, fd) || mark_send(&env->conn, CLIENT, MARK_BULK))
+		return;
+	ASSERT_EQ(other->bss->called[BPF_SOCK_OPS_TCP_CONNECT_CB], 4, "called for each SYN");
+	for (op = BPF_SOCK_OPS_RTO_CB; op < ARRAY_SIZE(other->bss->called); op++)
+		ASSERT_EQ(other->bss->called[op], 0, "called unasked");
+}
+
+/* Its answer to a callback of which we do not know */
+static void test_reply(struct mark_env *env)
+{
+	if (attach_both(env, BEFORE_OURS) || mark_sysctl(env, "net/ipv4/tcp_ecn", "0") ||
+	    mark_watch(env, CLIENT, "tcp flags & (syn | ecn | cwr) == syn | ecn | cwr", "1"))
+		return;
+	other->bss->ecn = 1;
+	mark_start(env, AF_INET, NULL, 1);
 }
 
 /* Its answer and the table, of one socket */
@@ -107,13 +136,16 @@ static void test_getsockopt(struct mark_env *env)
 #define CASE(...) (&(const struct flags_case){ __VA_ARGS__ })
 
 static const struct mark_test tests[] = {
-	{ "before", 3, test_flags, CASE(BEFORE_OURS, ALL, PARSE_ALL, PARSED, true) },
-	{ "child", 3, test_flags, CASE(CHILD, ALL, PARSE_ALL, PARSED, true) },
-	{ "after", 3, test_flags, CASE(AFTER_OURS, ALL, PARSE_ALL, PARSED, true, SHARED) },
-	{ "parent", 3, test_flags, CASE(PARENT, ALL, PARSE_ALL, PARSED, true, SHARED) },
-	{ "other_flag", 3, test_flags, CASE(BEFORE_OURS, ALL, RTT, BPF_SOCK_OPS_RTT_CB, true) },
-	{ "takes_flags", 3, test_flags, CASE(AFTER_OURS, 0, RTT, BPF_SOCK_OPS_RTT_CB, true) },
-	{ "none_left", 3, test_flags, CASE(AFTER_OURS, ALL, 0, PARSED) },
+	{ "before", 3, test_flags, CASE(BEFORE_OURS, ALL, PARSE_ALL, 0, PARSED, true) },
+	{ "child", 3, test_flags, CASE(CHILD, ALL, PARSE_ALL, 0, PARSED, true) },
+	{ "after", 3, test_flags, CASE(AFTER_OURS, ALL, PARSE_ALL, 0, PARSED, true, SHARED) },
+	{ "parent", 3, test_flags, CASE(PARENT, ALL, PARSE_ALL, 0, PARSED, true, SHARED) },
+	{ "other_flag", 3, test_flags, CASE(BEFORE_OURS, ALL, RTT, 0, BPF_SOCK_OPS_RTT_CB, true) },
+	{ "takes_flags", 3, test_flags, CASE(AFTER_OURS, 0, RTT, 0, BPF_SOCK_OPS_RTT_CB, true) },
+	{ "lets_go", 3, test_flags, CASE(BEFORE_OURS, ALL, PARSE_ALL | STATE, PARSE_ALL, PARSED) },
+	{ "none_left", 3, test_flags, CASE(AFTER_OURS, ALL, 0, 0, PARSED) },
+	{ "unasked", 3, test_unasked },
+	{ "reply", 1, test_reply },
 	{ "getsockopt", 1, test_getsockopt },
 };
 

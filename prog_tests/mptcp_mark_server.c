@@ -92,6 +92,27 @@ static void test_opened_and_accepted(struct mark_env *env)
 	}
 }
 
+/* The same join, accepted on a port that an ip outside of the cgroup announced */
+static void test_port_of_others(struct mark_env *env)
+{
+	struct mark_place root;
+	struct mark_table table;
+
+	if (mark_enter(env, CLIENT, NULL, &root))
+		return;
+	mark_ip(env, CLIENT, PORT_ENDPOINT);
+	mark_leave(&root);
+	if (mark_listen(env, "10.0.1.2") || mark_connect(env, "10.0.1.2") ||
+	    mark_wait_subflows(env, CLIENT, 2) ||
+	    mark_get_table(env->conn.fd[CLIENT], &table) != 2)
+		return;
+	ASSERT_EQ(table.subflow[0].mark, 1, "mark of subflow 1");
+	if (!table.subflow[1].mark)
+		mark_xfail("the listener on the port is in the cgroup of ip, and so are its joins");
+	else
+		ASSERT_EQ(table.subflow[1].mark, 2, "mark of subflow 2");
+}
+
 /* Joins accepted while busy send with their mark, before and after they get their ids */
 static void test_busy(struct mark_env *env)
 {
@@ -152,6 +173,7 @@ static const struct mark_test tests[] = {
 	{ "fastopen", 3, test_both, .n = FASTOPEN },
 	{ "opened_and_accepted", 3, test_opened_and_accepted, .n = 1 },
 	{ "reconnect", 3, test_opened_and_accepted, .n = 2 },
+	{ "port_of_others", 2, test_port_of_others },
 	{ "busy", 4, test_busy, .n = 2 },
 	{ "busy_many", 9, test_busy, .n = 7 },
 	{ "busy_sync", 3, test_busy_sync, .n = AF_INET },

@@ -58,6 +58,20 @@ static void test_lengths(struct mark_env *env)
 	mark_expect(env, CLIENT, mark_ordinals, 3);
 }
 
+/* A subflow whose SYN has no answer is live, too */
+static void test_syn_sent(struct mark_env *env)
+{
+	struct mark_subflow_info sub[MARK_MAX];
+	__u8 state[MARK_MAX];
+
+	if (mark_ip(env, SERVER, "route add blackhole 10.0.2.1") ||
+	    mark_prepare(env, AF_INET, mark_ordinals, 2) || mark_connect(env, "10.0.1.2") ||
+	    mark_wait(mark_full_info(env->conn.fd[CLIENT], sub, state) == 2))
+		return;
+	ASSERT_EQ(state[1], TCP_SYN_SENT, "state of subflow 2");
+	mark_expect_of(env->conn.fd[CLIENT], mark_ordinals, 2);
+}
+
 /* What the program leaves alone has the same answer in the cgroup and outside */
 static void test_not_ours(struct mark_env *env)
 {
@@ -96,6 +110,7 @@ static void test_not_ours(struct mark_env *env)
 static const struct mark_test tests[] = {
 	{ "empty", 1, test_empty },
 	{ "lengths", 3, test_lengths },
+	{ "syn_sent", 2, test_syn_sent },
 	{ "not_ours", 1, test_not_ours },
 };
 

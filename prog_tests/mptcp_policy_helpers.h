@@ -130,4 +130,12 @@ static inline int policy_values(struct mark_env *env, int end, struct mptcp_poli
 	return ASSERT_EQ(found, n, "subflows read") ? 0 : -1;
 }
 
+/* Of a rule with that comment */
+static inline int policy_packets(struct mark_env *env, int end, const char *comment)
+{
+	return mark_number(env, end,
+			   "nft list ruleset | sed -n 's/.*packets \\([0-9]*\\) .*%s.*/\\1/p'",
+			   comment);
+}
+
 #endif /* __MPTCP_POLICY_HELPERS_H__ */

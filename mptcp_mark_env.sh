@@ -50,7 +50,8 @@ check_environment()
 {
 	local name
 
-	check_machine ip ss sysctl nft curl python3 "$@"
+	check_machine ip ss sysctl nft curl python3 nsenter setsid "$@"
+	ss -HM >/dev/null 2>&1 || missing "ss has no -M: install iproute2 5.7 or newer"
 	ip mptcp limits show >/dev/null 2>&1 ||
 		missing "ip has no 'ip mptcp': install iproute2 5.7 or newer"
 	# What our programs take, by the names in the kernel's BTF
@@ -152,7 +153,7 @@ set_up_counters()
 set_up_cgroups()
 {
 	run ln -s "$1" "$state/cgroup" &&
-		run mkdir -p "$1/client" "$1/server"
+		run mkdir -p "$1/client" && run mkdir -p "$1/server"
 }
 
 # $1: attach or run, of mptcp_mark_user; a policy is always attached. By BPF the client's sockets become MPTCP where the
@@ -240,8 +241,8 @@ start_server()
 	local family=AF_INET
 
 	! has_ipv6 || family=AF_INET6
-	mkdir "$state/www"
-	dd if=/dev/urandom of="$state/www/file" bs=1M count="$file_mb" 2>/dev/null
+	mkdir "$state/www" &&
+		head -c "${file_mb}M" /dev/urandom >"$state/www/file" || return
 	(cd "$state/www" && enter server setsid python3 -c "
 import http.server, socket
 class Server(http.server.ThreadingHTTPServer):
@@ -272,8 +273,7 @@ set_up()
 	set_up_links || return
 	[ -z "$prog" ] || set_up_prog "$1" || return
 	[ "$debug" -eq 0 ] || mount_tracing || return
-	[ -e "$state/mptcpify" ] || command -v mptcpize >/dev/null ||
-		missing "no mptcpize, and no BPF way to do without it: install mptcpize"
+	[ -e "$state/mptcpify" ] || check_tool mptcpize	# BPF could not do it
 	set_up_counters && start_server
 }
 

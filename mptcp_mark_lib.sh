@@ -44,7 +44,32 @@ missing()
 
 check_root()
 {
-	[ "$(id -u)" -eq 0 ] || missing "must be root: use sudo"
+	[ "$EUID" -eq 0 ] || missing "must be root: use sudo"
+}
+
+# $@: capabilities, with their numbers, which root need not have, as in a container
+check_capabilities()
+{
+	local capability held
+
+	# PROC_USER_INIT_INO, include/linux/proc_ns.h
+	[ "$(stat -L -c %i /proc/self/ns/user)" -eq $((0xeffffffd)) ] ||
+		missing "root of a user namespace has CAP_SYS_ADMIN only in there: run it outside"
+	held="$(sed -n 's/^CapEff:[[:space:]]*//p' /proc/self/status)"
+	for capability in "$@"; do
+		(((0x$held >> ${capability#*=}) & 1)) ||
+			missing "root has no CAP_${capability%=*} here: run it where it has"
+	done
+}
+
+# There, and not broken
+check_tool()
+{
+	local why version=-V
+
+	type -P "$1" >/dev/null || missing "no $1: install it, or run 'make setup'"
+	[ "$1" != tcpdump ] || version=--version
+	why="$("$1" "$version" 2>&1 >/dev/null)" || missing "$1 does not work: ${why##*$'\n'}"
 }
 
 # $@: tools
@@ -52,7 +77,15 @@ check_machine()
 {
 	local tool
 
+	[ -z "${MPTCP_MARK_CONTAINED:-}" ] || return 0	# it was done before
 	check_root
+	for tool in awk find grep mkdir mktemp mount sed sort stat; do
+		type -P "$tool" >/dev/null || missing "no $tool: install it"
+	done
+	check_capabilities DAC_OVERRIDE=1 NET_ADMIN=12 SYS_ADMIN=21
+	[[ " $* " != *" tcpdump "* ]] || check_capabilities SETGID=6 SETUID=7 NET_RAW=13
+	[[ "$(ulimit -n)" = unlimited || "$(ulimit -n)" -ge 128 ]] ||
+		missing "no more than $(ulimit -n) open files are allowed: ulimit -n 1024"
 	[ -e /proc/sys/net/mptcp/enabled ] ||
 		missing "this kernel has no MPTCP: use one with CONFIG_MPTCP=y"
 	[ "$(cat /proc/sys/net/mptcp/enabled)" != 0 ] ||
@@ -60,11 +93,25 @@ check_machine()
 	[ -e /sys/kernel/btf/vmlinux ] ||
 		missing "this kernel has no BTF: use one with CONFIG_DEBUG_INFO_BTF=y"
 	for tool in "$@"; do
-		command -v "$tool" >/dev/null || missing "no $tool: install it, or run 'make setup'"
+		check_tool "$tool"
 	done
 }
 
 # ---- Namespaces
+
+# Where cgroup2 is mounted, if that is nowhere hidden by another mount
+cgroup_root()
+{
+	local place type
+
+	while read -r _ place type _; do
+		printf -v place %b "$place"	# a space is \040
+		if [ "$type" = cgroup2 ] && [ "$(stat -f -c %T "$place")" = cgroup2fs ]; then
+			echo "$place"
+			return
+		fi
+	done </proc/self/mounts
+} 2>/dev/null
 
 # The second cgroup hierarchy of a machine, where it has one, is the same
 mount_cgroups()

@@ -99,7 +99,7 @@ do_up()
 	[ -z "$prog" ] || [ "$with_cgroups" -eq 1 ] || die "-l attaches to a cgroup: give -c too"
 	[ "$both_ends" -eq 0 ] || [ -n "$prog" ] || die "-b attaches a program: give -l too"
 	check_environment ${delay:+tc}
-	root="$(awk '$3 == "cgroup2" { print $2; exit }' /proc/self/mounts)"
+	root="$(cgroup_root)"
 	check_free
 	load_lib
 

@@ -12,8 +12,11 @@ static void test_at_once(struct mark_env *env)
 	static struct mark_conn conn[AT_ONCE];
 	int i, n;
 
-	if (!ASSERT_OK(setrlimit(RLIMIT_NOFILE, &fds), "setrlimit") ||
-	    mark_prepare(env, AF_INET, mark_ordinals, 3))
+	if (setrlimit(RLIMIT_NOFILE, &fds)) {
+		mark_skip("no more open files are allowed than ulimit -n says");
+		return;
+	}
+	if (mark_prepare(env, AF_INET, mark_ordinals, 3))
 		return;
 	for (n = 0; n < AT_ONCE; n++)
 		if (mark_connect_from(env, "10.0.1.2", MARK_CGROUP, &conn[n]))

@@ -240,8 +240,8 @@ int main(int argc, char **argv)
 	struct mark_options options = { .mask = ~0U };
 	const struct verb *verb;
 	char **command = NULL;
-	const char *object, *file;
-	int opt, operands;
+	const char *operand[2] = {}, *object, *file;
+	int opt, num = 0, max;
 
 	if (argc < 2)
 		die("what to do? See --help");
@@ -263,17 +263,26 @@ int main(int argc, char **argv)
 	}
 
 	opterr = 0;
-	while ((opt = getopt_long(argc, argv, ":b:m:tMDn:jw::hV", long_options, NULL)) != -1)
-		parse_option(verb, opt, argv, &options);
-	object = argv[optind];
-	file = object ? argv[optind + 1] : NULL;
-	operands = !!verb->object + !!verb->file;
+	max = !!verb->object + !!verb->file;
+	/* "-": what is no option comes as 1, whatever POSIXLY_CORRECT */
+	while ((opt = getopt_long(argc, argv, "-:b:m:tMDn:jw::hV", long_options, NULL)) != -1) {
+		if (opt != 1)
+			parse_option(verb, opt, argv, &options);
+		else if (num == max)
+			die("'%s' takes no '%s': see --help", verb->name, optarg);
+		else
+			operand[num++] = optarg;
+	}
+	while (optind < argc && num < max)	/* behind -- */
+		operand[num++] = argv[optind++];
+	object = operand[0];
+	file = operand[1];
 	if (verb->object && *verb->object != '[' && !object)
 		die("'%s' needs a %s: see --help", verb->name, verb->object);
 	if (verb->file && !file)
 		die("'%s' needs a %s: see --help", verb->name, verb->file);
-	if (argc - optind > operands)
-		die("'%s' takes no '%s': see --help", verb->name, argv[optind + operands]);
+	if (optind < argc)
+		die("'%s' takes no '%s': see --help", verb->name, argv[optind]);
 	if (!strcmp(verb->name, "set") && !options.has_base && !options.has_mask)
 		die("'set' needs -b, -m, or both: see --help");
 	if (!strcmp(verb->name, "policy check"))

@@ -43,9 +43,16 @@ int open_cgroup_root(void)
 	struct mntent *mount;
 	int root = -1;
 
-	while (mounts && root < 0 && (mount = getmntent(mounts)))
-		if (!strcmp(mount->mnt_type, "cgroup2"))
-			root = open(mount->mnt_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	while (mounts && root < 0 && (mount = getmntent(mounts))) {
+		if (strcmp(mount->mnt_type, "cgroup2"))
+			continue;
+		root = open(mount->mnt_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+		/* Another mount may hide it */
+		if (root >= 0 && !is_cgroup(root)) {
+			close(root);
+			root = -1;
+		}
+	}
 	if (mounts)
 		endmntent(mounts);
 	return root;
@@ -123,6 +130,9 @@ int find_program(int cgroup, enum bpf_attach_type type, bool effective, const ch
 		__u32 len = sizeof(info);
 		int prog = bpf_prog_get_fd_by_id(ids[i]);
 
+		/* Without the answer, ours would seem not to be there */
+		if (prog < 0 && errno == EPERM && !effective)
+			die("to look at attached programs takes CAP_SYS_ADMIN");
 		/* The kernel keeps the first 15 characters of a name */
 		if (prog >= 0 && !bpf_prog_get_info_by_fd(prog, &info, &len) &&
 		    !strncmp(info.name, name, BPF_OBJ_NAME_LEN - 1)) {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /* What the kernel has of what the programs take, and why it refused one. */
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -67,6 +68,11 @@ static void check_kernel(void)
 
 const char *refusal(void)
 {
+	int err = errno;
+
+	/* Nothing that the kernel lacks, and which libbpf says worse */
+	if (err == EPERM || err == EMFILE || err == ENFILE || err == ENOMEM)
+		return strerror(err);
 	check_kernel();
 	return *reason ? reason : "it does not say why";
 }

@@ -235,14 +235,19 @@ server_listens()
 	[ -n "$(ip netns exec "$ns_server" ss -HMlnt "sport = :$port")" ]
 }
 
+# To be served
+make_file()
+{
+	{ mkdir "$state/www" && head -c "${file_mb}M" /dev/urandom >"$state/www/file"; } \
+		2>/dev/null || { echo "no room for $file_mb MB in $state" >&2; return 1; }
+}
+
 # An HTTP server over MPTCP
 start_server()
 {
 	local family=AF_INET
 
 	! has_ipv6 || family=AF_INET6
-	mkdir "$state/www" &&
-		head -c "${file_mb}M" /dev/urandom >"$state/www/file" || return
 	(cd "$state/www" && enter server setsid python3 -c "
 import http.server, socket
 class Server(http.server.ThreadingHTTPServer):
@@ -266,6 +271,7 @@ server.serve_forever()" </dev/null >"$state/server.log" 2>&1) &
 # $1: run or attach, to attach the program by; $2: cgroup, where there is to be one
 set_up()
 {
+	make_file || return
 	[ "$with_cgroups" -eq 0 ] || set_up_cgroups "$2" || return
 	setup_ns ns_client ns_server || return
 	[ -z "$delay" ] || has_netem ||

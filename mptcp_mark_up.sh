@@ -103,7 +103,7 @@ do_up()
 	check_free
 	load_lib
 
-	mkdir "$state" || exit 1
+	mkdir "$state" 2>/dev/null || die "$state cannot be made, or is there and is not ours"
 	trap 'leave $?' EXIT
 	trap 'leave 130' INT
 	trap 'leave 143' TERM

@@ -5,6 +5,7 @@
 
 #define AT_ONCE		1000
 #define IN_TURN		200	/* or as many as MPTCP_MARK_IN_TURN says */
+#define CHURN		50	/* or as many as MPTCP_MARK_CHURN says */
 
 static void test_at_once(struct mark_env *env)
 {
@@ -45,9 +46,80 @@ static void test_in_turn(struct mark_env *env)
 	mark_expect_stats(env, n * 3, 0);
 }
 
+/*
+ * The high half of each mark is a base that the subflow can have met, the low half its
+ * ordinal: at the client the id; at the server, where it comes before the id, no other's
+ */
+static int look(struct mark_env *env, int end, __u32 first, __u32 last)
+{
+	struct mark_table table;
+	struct mptcp_mark_subflow *s = table.subflow;
+	int i, j, n = mark_get_table(env->conn.fd[end], &table);
+
+	for (i = 0; i < n; i++) {
+		if (!ASSERT_GE(s[i].mark >> 16, first, "base") ||
+		    !ASSERT_LE(s[i].mark >> 16, last, "base") ||
+		    (end == CLIENT && !ASSERT_EQ(s[i].mark & 0xffff, s[i].id, "ordinal")))
+			return -1;
+		for (j = 0; j < i; j++)
+			if (!ASSERT_NEQ(s[i].mark & 0xffff, s[j].mark & 0xffff, "ordinals"))
+				return -1;
+	}
+	return n < 0 ? -1 : 0;
+}
+
+/* Joins and resets, while the base changes, endpoints come and go, and links fail */
+static void test_churn(struct mark_env *env)
+{
+	const char *times = getenv("MPTCP_MARK_CHURN");
+	struct linger reset = { .l_onoff = 1 };
+	int i, link, n = times ? atoi(times) : CHURN;
+	struct mark_conn all = { { -1, -1 } };
+
+	if (!ASSERT_GT(n, 0, "MPTCP_MARK_CHURN") || mark_endpoints(env, AF_INET, 2, 4) ||
+	    mark_listen_from(env, "10.0.1.2", MARK_CGROUP, IPPROTO_MPTCP) ||
+	    mark_connect(env, "10.0.1.2"))
+		return;
+	all = env->conn;	/* there all the time: each endpoint makes a join of it */
+	for (i = 1; i <= n; i++) {
+		mark_configure(env->skel, (i & 0x7fff) << 16, ~0U);
+		if (mark_connect(env, "10.0.1.2"))
+			break;
+		link = i % 3 + 2;
+		if (i % 8 == 0 &&
+		    mark_ip(env, CLIENT, "link set eth%d down\nlink set eth%d up\n"
+			    "route replace default table 10%d via 10.0.%d.2",
+			    link, link, link, link))
+			break;
+		if (i % 8 == 4 &&
+		    mark_ip(env, CLIENT, "mptcp endpoint delete id %d\n"
+			    "mptcp endpoint add 10.0.%d.1 id %d subflow", link, link, link))
+			break;
+		if (mark_wait(mark_has_subflows(env->conn.fd[CLIENT], 4)))
+			break;
+		if (look(env, CLIENT, i & 0x7fff, i & 0x7fff) ||
+		    look(env, SERVER, i & 0x7fff, i & 0x7fff))
+			break;
+		if (i % 2)
+			setsockopt(env->conn.fd[i / 2 % 2], SOL_SOCKET, SO_LINGER, &reset,
+				   sizeof(reset));
+		mark_disconnect(&env->conn);
+		env->conn = all;
+		if (look(env, CLIENT, 0, 0x7fff) || look(env, SERVER, 0, 0x7fff))
+			break;
+	}
+	if (env->conn.fd[CLIENT] != all.fd[CLIENT]) {
+		mark_disconnect(&env->conn);
+		env->conn = all;
+	}
+	printf("%s: %llu subflows marked, of %d connections\n", __func__,
+	       env->skel->data_mark_cnt->mark_stats.marked, n);
+}
+
 static const struct mark_test tests[] = {
 	{ "at_once", 3, test_at_once },
 	{ "in_turn", 3, test_in_turn },
+	{ "churn", 4, test_churn },
 };
 
 void test_mptcp_mark_many(void)

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /* getsockopt(SOL_MPTCP_MARK, MPTCP_MARK_TABLE), asked well and badly: rule 13. */
+#include <pthread.h>
+#include <sys/mman.h>
 #include "mptcp_mark_helpers.h"
 
 #define HDR	sizeof(struct mptcp_mark_subflows)
@@ -107,11 +109,117 @@ static void test_not_ours(struct mark_env *env)
 	}
 }
 
+#define ASKERS		4
+#define ASKER_CALLS	5000	/* of each, or as many as MPTCP_MARK_CALLS says */
+#define ROUNDS		10	/* that subflows go and others come */
+
+struct asker {
+	pthread_t thread;
+	int fd;
+	unsigned int seed;
+	long calls;		/* still to come, until stop */
+	bool *stop;
+	char wrong[128];	/* what was */
+};
+
+/* What holds for any subflow at any time: with base 0, the mark is the id */
+static const char *wrong_in_table(const struct mptcp_mark_subflows *table, socklen_t len, long size)
+{
+	static const __u8 server[16] = { 10, 0, 1, 2 };
+	const struct mptcp_mark_subflow *s = table->subflow;
+	__u32 i, j, n = (len - HDR) / ENTRY;
+
+	if (len < HDR || len != HDR + n * ENTRY || n != MIN(table->total, (size - HDR) / ENTRY))
+		return "length";
+	if (!table->token || table->entry_size != ENTRY || table->reserved || table->total > 4)
+		return "header";
+	for (i = 0; i < n; i++, s++) {
+		for (j = 0; j < i; j++)
+			if (table->subflow[j].id == s->id)
+				return "two entries of one subflow";
+		if (s->mark != s->id || !s->id)
+			return "mark";
+		if (s->family != AF_INET || s->reserved || !s->local_port || !s->remote_port ||
+		    memcmp(s->remote, server, sizeof(server)) || s->local[3] != 1)
+			return "entry";
+	}
+	return NULL;
+}
+
+/* With every length, and a buffer that can be written, read alone, or neither */
+static void *ask(void *arg)
+{
+	long page = sysconf(_SC_PAGE_SIZE), size;
+	struct asker *a = arg;
+	const char *wrong;
+	char *mem, *where;
+	socklen_t len;
+
+	mem = mmap(NULL, 4 * page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (mem == MAP_FAILED || mprotect(mem + 2 * page, page, PROT_READ) ||
+	    mprotect(mem + 3 * page, page, PROT_NONE)) {
+		snprintf(a->wrong, sizeof(a->wrong), "no memory");
+		return NULL;
+	}
+	while (!*a->wrong && (a->calls-- > 0 || !READ_ONCE(*a->stop))) {
+		where = rand_r(&a->seed) % 16 ? mem + rand_r(&a->seed) % (4 * page) :
+						(void *)(long)rand_r(&a->seed);
+		size = rand_r(&a->seed) % 16 ? rand_r(&a->seed) % (2 * page) :
+					       rand_r(&a->seed) - rand_r(&a->seed);
+		len = size;
+		if (get_table(a->fd, where, &len)) {
+			if (errno != EFAULT && errno != EINVAL)
+				snprintf(a->wrong, sizeof(a->wrong), "length %ld: errno %d", size,
+					 errno);
+			continue;
+		}
+		wrong = wrong_in_table((void *)where, len, size);
+		if (wrong)
+			snprintf(a->wrong, sizeof(a->wrong), "length %ld, %u written: %s", size,
+				 len, wrong);
+	}
+	munmap(mem, 4 * page);
+	return NULL;
+}
+
+/* Asked all the time by many threads, well and badly, while subflows come and go */
+static void test_threads(struct mark_env *env)
+{
+	const char *times = getenv("MPTCP_MARK_CALLS");
+	struct asker asker[ASKERS] = {};
+	bool stop = false;
+	int i, n;
+
+	if (mark_start(env, AF_INET, 3))
+		return;
+	for (n = 0; n < ASKERS; n++) {
+		asker[n].fd = env->conn.fd[CLIENT];
+		asker[n].seed = n;
+		asker[n].calls = times ? atol(times) / ASKERS : ASKER_CALLS;
+		asker[n].stop = &stop;
+		if (!ASSERT_OK(pthread_create(&asker[n].thread, NULL, ask, &asker[n]), "thread"))
+			break;
+	}
+	for (i = 0; i < ROUNDS || (n == ASKERS && asker[0].calls > 0); i++)
+		if (mark_ip(env, CLIENT, "mptcp endpoint delete id 2\n"
+					 "mptcp endpoint delete id 3\n"
+					 "mptcp endpoint add 10.0.3.1 id 3 subflow\n"
+					 "mptcp endpoint add 10.0.2.1 id 2 subflow") ||
+		    mark_wait_subflows(env, CLIENT, 4))
+			break;
+	WRITE_ONCE(stop, true);
+	for (i = 0; i < n; i++) {
+		pthread_join(asker[i].thread, NULL);
+		ASSERT_STREQ(asker[i].wrong, "", "what was wrong");
+	}
+}
+
 static const struct mark_test tests[] = {
 	{ "empty", 1, test_empty },
 	{ "lengths", 3, test_lengths },
 	{ "syn_sent", 2, test_syn_sent },
 	{ "not_ours", 1, test_not_ours },
+	{ "threads", 4, test_threads },
 };
 
 void test_mptcp_mark_table(void)

@@ -116,7 +116,8 @@ cgroup_root()
 # The second cgroup hierarchy of a machine, where it has one, is the same
 mount_cgroups()
 {
-	if ! mkdir -p "$state/cgroup2" || ! mount -t cgroup2 none "$state/cgroup2"; then
+	mkdir -p "$state/cgroup2" || missing "$state/cgroup2 cannot be made"
+	if ! mount -t cgroup2 none "$state/cgroup2"; then
 		missing "this kernel has no cgroup2: use one with CONFIG_CGROUPS=y"
 	fi
 }
@@ -186,7 +187,8 @@ contain()
 		MPTCP_MARK_CONTAINED=mounts exec unshare --mount --propagation private \
 			"$BASH" "$dir/$me" "$@"
 	fi
-	mount -t tmpfs none /run && mount_cgroups
+	mount -t tmpfs none /run || missing "no tmpfs can be mounted at /run"
+	mount_cgroups
 	remove_stale_cgroups
 	enter_cgroup
 	trap 'end_contained 130' INT
@@ -210,7 +212,10 @@ is_contained()
 {
 	[ "${MPTCP_MARK_CONTAINED:-}" = all ] || return
 	unset MPTCP_MARK_CONTAINED
-	mount -t bpf none /sys/fs/bpf && ip link set lo up
+	# Or this script would take itself for one that is still to be contained
+	if ! mount -t bpf none /sys/fs/bpf || ! ip link set lo up; then
+		die "namespaces cannot be set up"
+	fi
 }
 
 # ---- KTAP

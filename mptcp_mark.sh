@@ -8,11 +8,12 @@
 usage()
 {
 	cat <<-USAGE
-	Usage: ${0##*/}
+	Usage: ${0##*/} [-w FILE]
 	       ${0##*/} [-c] [-m] [-l PROG] [-b] [-d MS] [-D]
 	       ${0##*/} --exec CMD [ARG...] | --show | --clean | --demo [policy] | --help
 
 	Without options: run the end-to-end tests; exit code 0, 1 (failed) or 4 (skipped).
+	  -w FILE  capture what the client sends and receives meanwhile, for tcpdump -r
 
 	Bring the environment up: namespaces ns_client and ns_server, an HTTP server
 	over MPTCP on port $port, nft counters of marks in the client:
@@ -52,8 +53,12 @@ subtest()
 	shift
 
 	printf '%-60s ' "$name"
-	"$@" || result="not ok"
-	[ "$result" != ok ] || echo "[ OK ]"
+	if "$@"; then
+		echo "[ OK ]"
+	else
+		result="not ok"
+		dump
+	fi
 	tap_add "$result" "$name" "time=$(((${EPOCHREALTIME/[.,]/} - start) / 1000))ms"
 }
 
@@ -322,6 +327,7 @@ run_tests()
 		tap_add "not ok" "the environment can be set up"
 		return
 	fi
+	[ -z "$capture" ] || in_client tcpdump -Z root -i any -U -w "$capture" 2>/dev/null &
 	start_capture "$state/pcap" || return
 	subtest "IPv4: the download is intact" test_download 10.0.1.2
 	stop_capture
@@ -375,7 +381,7 @@ do_test()
 		run_tests
 		exit
 	fi
-	contain
+	contain ${capture:+-w "$capture"}
 	load_lib
 	[ -s "$results" ] || exit "$contained_rc"
 	[ -e "$state/finished" ] || tap_add "not ok" "the tests run to their end"
@@ -388,8 +394,15 @@ needs_arg()
 	[ "$2" -gt 1 ] || die "$1 needs an argument: see --help"
 }
 
+capture=
 case "${1:-}" in
 "")
+	do_test
+	;;
+-w)
+	[ "$#" -eq 2 ] || die "-w needs a file, and nothing else"
+	capture="$(realpath -m "$2")"
+	{ : >"$capture"; } 2>/dev/null || die "-w $2: cannot be written"
 	do_test
 	;;
 --exec)

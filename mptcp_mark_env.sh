@@ -314,6 +314,28 @@ captured_syns()
 		sed -n 's/.* IP \([^ ]*\) > .*\(mptcp [^],]*\).*/\1 \2/p' | sort -u -k1,1
 }
 
+# What a maintainer wants to see of a test that failed
+dump()
+{
+	local ns
+
+	for ns in "$ns_client" "$ns_server"; do
+		echo "$ns:"
+		ip netns exec "$ns" ss -Menit
+		ip netns exec "$ns" ss -neit
+		ip netns exec "$ns" nstat -as | grep -i mptcp
+	done
+	echo "subflows when they were looked at, and now; and what is attached:"
+	cat "$state"/*.subflows
+	subflows
+	"$user" status
+	echo "nft rules of the client:"
+	in_client nft list ruleset
+	echo "end of the server's log, and of the kernel's:"
+	tail -n 5 "$state/server.log"
+	dmesg | tail -n 10
+} 2>&1
+
 # To ask ss is quicker, until there is something to see
 number_of_subflows()
 {
@@ -335,7 +357,7 @@ held_download()
 	shift 2
 
 	(enter_mptcp curl -s -S -g "$url") | {
-		busywait "$BUSYWAIT_TIMEOUT" "$@"
+		busywait "$BUSYWAIT_TIMEOUT" "$@" || { echo "in vain: $*" && dump; } >&2
 		cat >"$file"
 	}
 }

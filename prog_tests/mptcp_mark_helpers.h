@@ -312,13 +312,21 @@ static inline const char *mark_lacks(struct mptcp_mark **skel)
 /* What a maintainer wants to see of a subtest that failed */
 static inline void mark_dump(struct mark_env *env)
 {
-	int end;
+	struct mark_table table;
+	socklen_t len;
+	int end, i;
 
 	for (end = CLIENT; end <= SERVER; end++) {
 		fprintf(stderr, "%s:\n", env->netns[end]);
+		len = sizeof(table);
+		if (!getsockopt(env->conn.fd[end], SOL_MPTCP_MARK, MPTCP_MARK_TABLE, &table, &len))
+			for (i = 0; i < table.hdr.total; i++)
+				fprintf(stderr, "table: id %u mark %#x\n", table.subflow[i].id,
+					table.subflow[i].mark);
 		mark_run_with(env->netns[end], "sh 1>&2",
 			      "ss -aMenit; ss -aneit; nstat -as | grep -i mptcp\n"
-			      "ip mptcp endpoint; ip mptcp limits; nft list ruleset; true\n");
+			      "ip mptcp endpoint; ip mptcp limits; nft list ruleset\n"
+			      "dmesg | tail -n 10; true\n");
 	}
 }
 

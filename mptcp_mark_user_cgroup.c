@@ -123,14 +123,17 @@ int find_program(int cgroup, enum bpf_attach_type type, bool effective, const ch
 	query.query_flags = effective ? BPF_F_QUERY_EFFECTIVE : 0;
 	query.prog_ids = ids;
 	query.prog_cnt = MAX_PROGS;
-	if (bpf_prog_query_opts(cgroup, type, &query))
+	/* Without an answer, ours would seem not to be there */
+	if (bpf_prog_query_opts(cgroup, type, &query)) {
+		if (errno == EPERM && !effective)
+			die("to look at attached programs takes CAP_NET_ADMIN and CAP_SYS_ADMIN");
 		return -1;
+	}
 	for (__u32 i = 0; i < query.prog_cnt; i++) {
 		struct bpf_prog_info info = {};
 		__u32 len = sizeof(info);
 		int prog = bpf_prog_get_fd_by_id(ids[i]);
 
-		/* Without the answer, ours would seem not to be there */
 		if (prog < 0 && errno == EPERM && !effective)
 			die("to look at attached programs takes CAP_SYS_ADMIN");
 		/* The kernel keeps the first 15 characters of a name */

@@ -3,7 +3,9 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <unistd.h>
+#include <linux/capability.h>
 #include <bpf/btf.h>
 #include <bpf/libbpf.h>
 #include "mptcp_mark_user.h"
@@ -66,13 +68,31 @@ static void check_kernel(void)
 	btf__free(btf);
 }
 
+/* Without CAP_PERFMON, the verifier says that there is no such helper */
+static bool is_capable(void)
+{
+	struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
+	struct __user_cap_data_struct data[2] = {};
+	__u64 held;
+
+	if (syscall(SYS_capget, &header, data))
+		return true;	/* not known */
+	held = data[0].effective | (__u64)data[1].effective << 32;
+	return held & (1ULL << CAP_SYS_ADMIN) ||
+	       (held & (1ULL << CAP_BPF) && held & (1ULL << CAP_NET_ADMIN) &&
+		held & (1ULL << CAP_PERFMON));
+}
+
 const char *refusal(void)
 {
 	int err = errno;
 
 	/* Nothing that the kernel lacks, and which libbpf says worse */
-	if (err == EPERM || err == EMFILE || err == ENFILE || err == ENOMEM)
+	if (err == EMFILE || err == ENFILE || err == ENOMEM)
 		return strerror(err);
+	if (err == EPERM || !is_capable())
+		return "it takes CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON, or CAP_SYS_ADMIN, "
+		       "outside of user namespaces";
 	check_kernel();
 	return *reason ? reason : "it does not say why";
 }

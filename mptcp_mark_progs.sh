@@ -55,15 +55,16 @@ keys_lack()
 # With -v also each assertion, "test:PASS:what 0 nsec", where what can be of
 # several lines; and what tests say of a skip or of an expected failure,
 # "test:SKIP:reason". What passes is not for read, which takes a system call for
-# each byte. To test_progs, a cgroup of ours that has no controllers is the root.
+# each byte. What it runs may say something in the middle of a line that passes: that
+# goes its own way. To test_progs, a cgroup of ours that has no controllers is the root.
 run_test_progs()
 {
 	local line reason="" note result name rc why root="$contained_cgroup/root"
 
 	cd "$dir" && mkdir "$root" || return
 	exec 3< <(echo "$BASHPID" >"$root/cgroup.procs"
-		  exec unshare --cgroup ./test_progs -v "$@" \
-		  > >(exec grep -av --line-buffered -e ':PASS:' -e ' nsec$') 2>&1)
+		  exec unshare --cgroup ./test_progs -v "$@" 2>&1 \
+		  > >(exec grep -av --line-buffered -e ':PASS:' -e ' nsec$'))
 	while read -r line <&3; do
 		echo "# $line"
 		if [[ "$line" =~ :(SKIP|XFAIL):(.*) ]]; then

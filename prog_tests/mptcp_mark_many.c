@@ -22,11 +22,10 @@ static void test_at_once(struct mark_env *env)
 	for (n = 0; n < AT_ONCE; n++)
 		if (mark_connect_from(env, "10.0.1.2", MARK_CGROUP, &conn[n]))
 			break;
-	for (i = 0; i < n; i++) {
-		if (!mark_wait(mark_has_subflows(conn[i].fd[CLIENT], 3)))
-			mark_expect_of(conn[i].fd[CLIENT], mark_ordinals, 3);
-		mark_disconnect(&conn[i]);
-	}
+	for (i = 0; i < n && !mark_wait(mark_has_subflows(conn[i].fd[CLIENT], 3)); i++)
+		mark_expect_of(conn[i].fd[CLIENT], mark_ordinals, 3);
+	while (n--)
+		mark_disconnect(&conn[n]);
 }
 
 static void test_in_turn(struct mark_env *env)

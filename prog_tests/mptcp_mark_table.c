@@ -190,7 +190,7 @@ static void test_threads(struct mark_env *env)
 	bool stop = false;
 	int i, n;
 
-	if (mark_start(env, AF_INET, 3))
+	if (mark_start(env, AF_INET, NULL, 4))
 		return;
 	for (n = 0; n < ASKERS; n++) {
 		asker[n].fd = env->conn.fd[CLIENT];

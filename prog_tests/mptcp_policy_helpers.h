@@ -115,14 +115,17 @@ static inline int policy_values(struct mark_env *env, int end, struct mptcp_poli
 	static struct mptcp_policy_read *reader;	/* loaded once in a process */
 	struct mptcp_policy_values v[MARK_MAX];
 	int i, size, found = 0;
+	struct mark_table table;
 
 	if (!reader)
 		reader = mptcp_policy_read__open_and_load();
 	if (!ASSERT_OK_PTR(reader, "load mptcp_policy_read"))
 		return -1;
+	if (mark_get_table(env->conn.fd[end], &table) < 0)
+		return -1;
 	size = policy_iterate(env, end, reader->progs.mptcp_policy_read, v, sizeof(v));
 	for (i = 0; i < size / (int)sizeof(v[0]); i++) {
-		if (v[i].id < 1 || v[i].id > n || v[i].accepted != end)
+		if (v[i].id < 1 || v[i].id > n || v[i].token != table.hdr.token)
 			continue;
 		values[v[i].id - 1] = v[i];
 		found++;

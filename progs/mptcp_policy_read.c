@@ -25,9 +25,8 @@ int mptcp_policy_read(struct bpf_iter__tcp *ctx)
 	if (!tp || !tp->is_mptcp)
 		return 0;
 	subflow = bpf_core_cast(tp->inet_conn.icsk_ulp_data, struct mptcp_subflow_context);
+	v.token = bpf_core_cast(subflow->conn, struct mptcp_sock)->token;
 	v.id = subflow->subflow_id;
-	v.accepted = !BPF_CORE_READ_BITFIELD(subflow, request_mptcp) &&
-		     !BPF_CORE_READ_BITFIELD(subflow, request_join);
 
 #define GET(level, name, value) bpf_getsockopt(tp, level, name, &(value), sizeof(value))
 	GET(SOL_SOCKET, SO_MARK, v.mark);

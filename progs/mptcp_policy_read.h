@@ -5,8 +5,8 @@
 
 /* What bpf_getsockopt() says of a subflow */
 struct mptcp_policy_values {
+	__u32 token;		/* of the connection, at this end */
 	__u32 id;		/* subflow_id, net/mptcp/protocol.h */
-	__u32 accepted;		/* 1, or 0: opened */
 	__u32 mark;
 	__u32 tos;		/* IP_TOS, or IPV6_TCLASS of an IPv6 socket */
 	__u32 priority;

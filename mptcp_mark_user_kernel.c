@@ -91,8 +91,7 @@ const char *refusal(void)
 	if (err == EMFILE || err == ENFILE || err == ENOMEM)
 		return strerror(err);
 	if (err == EPERM || !is_capable())
-		return "it takes CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON, or CAP_SYS_ADMIN, "
-		       "outside of user namespaces";
+		return "it takes CAP_SYS_ADMIN, or BPF, NET_ADMIN and PERFMON, of the host";
 	check_kernel();
 	return *reason ? reason : "it does not say why";
 }

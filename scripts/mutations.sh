@@ -89,6 +89,7 @@ mutate()
 		result="does not build: $(grep -m 1 error "$copy/log")"
 	elif (cd "$copy" && ./test_progs -t "$subtest" >log 2>&1); then
 		result="NOT CAUGHT"
+		! grep -q "^#[0-9/ ]*$subtest:SKIP" "$copy/log" || result=skipped
 	elif grep -q "^#[0-9/ ]*$subtest:FAIL" "$copy/log"; then
 		result=caught
 		caught=$((caught + 1))
@@ -96,7 +97,7 @@ mutate()
 		result="not run: $(tail -n 1 "$copy/log")"
 	fi
 	cp "$src/$program" "$copy/$program"
-	[ "$result" = caught ] || missed=$((missed + 1))
+	[[ "$result" == @(caught|skipped) ]] || missed=$((missed + 1))
 	printf "%-36s %-50s %s\n" "$subtest" "$name" "$result"
 }
 

@@ -119,7 +119,8 @@ make_git()
 	(
 		cd "$tree" && git init -q && git config user.name "A U Thor" &&
 			git config user.email author@example.org && git config gc.auto 0 &&
-			git add -f MAINTAINERS tools/testing/selftests/Makefile &&
+			git add -f MAINTAINERS tools/testing/selftests/Makefile \
+				Documentation/networking/mptcp.rst &&
 			git commit -q -m base
 	)
 }
@@ -249,21 +250,11 @@ run_one_in_tree()
 	all_passed "$scratch/run" mptcp_mark.sh 16 && ! grep -q mptcp_mark_progs.sh "$scratch/run"
 }
 
-clang()
-{
-	local min
-
-	min="$("$ksrc/scripts/min-tool-version.sh" llvm)"
-	compgen -c clang- | grep -E '^clang-[0-9]+$' | sort -Vru | while read -r c; do
-		printf '%s\n' "$min" "$("$c" -dumpversion)" | sort -VC && echo "$c" && break
-	done
-}
-
 run_with_llvm()
 {
 	local c
 
-	c="$(clang)"
+	c="$(newest_clang "$ksrc")"
 	reason="no clang-N of a version"
 	[ -n "$c" ] || return 4
 	reason="no ld.lld${c#clang}"
@@ -275,7 +266,7 @@ run_after_bpf()
 {
 	local c
 
-	c="$(clang)"
+	c="$(newest_clang "$ksrc")"
 	make -C "$selftests/bpf" CLANG="${c:-clang}" LLVM_STRIP="llvm-strip${c#clang}" SKIP_DOCS=1 \
 		SKIP_LLVM=1 SKIP_LIBBFD=1 SKIP_CRYPTO=1 LIBARENA_SKEL= LIBARENA_ASAN_SKEL= \
 		"$selftests/bpf/mptcp_sock.skel.h" \
@@ -387,7 +378,7 @@ build_drop_in()
 {
 	local bpf="$scratch/drop-in/tools/testing/selftests/bpf" c
 
-	c="$(clang)"
+	c="$(newest_clang "$ksrc")"
 	rm -rf "$scratch/drop-in" && cp -a "$tree" "$scratch/drop-in" &&
 		rm -rf "$scratch/drop-in/tools/testing/selftests/mptcp_mark" &&
 		make -s -C "$bpf" clean &&
@@ -437,13 +428,15 @@ make_series()
 		[ "$(git -C "$tree" rev-list --all --count)" -eq 1 ]
 }
 
+# checkpatch only asks whether MAINTAINERS knows new files: the last patch adds them
 check_series()
 {
 	local patch rc=0
 
 	cd "$tree" || return
 	for patch in "$scratch"/outgoing/*.patch; do
-		scripts/checkpatch.pl --strict "$patch" 2>/dev/null | tee -a "$log.checkpatch"
+		scripts/checkpatch.pl --strict --ignore FILE_PATH_CHANGES "$patch" 2>/dev/null |
+			tee -a "$log.checkpatch"
 	done
 	! grep '^total:' "$log.checkpatch" |
 		grep -v '^total: 0 errors, 0 warnings, 0 checks' || rc=1
@@ -510,7 +503,7 @@ make_bad_trees()
 unset MAKEFLAGS MFLAGS MAKEOVERRIDES MAKELEVEL KSRC O OUTPUT
 
 version="$(make -s -C "$ksrc" kernelversion)"
-echo "# Linux $version, $(clang)"
+echo "# Linux $version, $(newest_clang "$ksrc")"
 if ! { copy_tree && make_git && make_bad_trees; } >"$log" 2>&1; then
 	tail -n 5 "$log" >&2
 	die "could not copy $ksrc"

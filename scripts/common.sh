@@ -29,3 +29,14 @@ tree_files()
 {
 	sed -n 's/^Files: //p' "$here"/scripts/series/[1-9]* | tr ' ' '\n'
 }
+
+# $1: the tree. The newest clang-N that it takes
+newest_clang()
+{
+	local min
+
+	min="$("$1/scripts/min-tool-version.sh" llvm)"
+	compgen -c clang- | grep -E '^clang-[0-9]+$' | sort -Vru | while read -r c; do
+		printf '%s\n' "$min" "$("$c" -dumpversion)" | sort -VC && echo "$c" && break
+	done
+}

@@ -1,9 +1,15 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 #
-# make patches: the kselftest as a series for a git tree, one patch for each file
-# of scripts/series. The commits are made in an object store and an index of
-# their own: nothing is written to the tree.
+# make patches [SERIES=NAME]: a series for a git tree, one patch for each file of
+# scripts/series, or of its folder NAME. The commits are made in an object store
+# and an index of their own: nothing is written to the tree. Such a file is the
+# message of the commit, and what that has: lines with
+#   Files: NAME...       files of ours
+#   Config: HEADING      of the options in config below "# HEADING", an extended
+#                        regular expression, those that selftests/bpf/config lacks
+#   Maintainers: yes     our line in MAINTAINERS
+#   Patch: NUMBER        all of it, and the message, is from this file in upstream/
 
 set -u
 
@@ -11,8 +17,17 @@ set -u
 . "$(dirname "$0")/common.sh"
 
 ksrc="${1:-}"
-prefix="${PREFIX:-PATCH mptcp-next}"
-outgoing="$(realpath -ms "${OUTGOING:-$here/outgoing}")"
+name="${SERIES:-}"
+series="$here/scripts/series/$name"
+[ -e "$series/0-cover" ] || die "no series SERIES=$name: bpf, bpf-more or net; or none"
+bpf=tools/testing/selftests/bpf
+case "$name" in
+bpf*) target="$bpf"; default_prefix="PATCH bpf-next" ;;
+net) default_prefix="PATCH mptcp-net" ;;
+*) default_prefix="PATCH mptcp-next" ;;
+esac
+prefix="${PREFIX:-$default_prefix}"
+outgoing="$(realpath -ms "${OUTGOING:-$here/outgoing/$name}")"
 check_tree "$ksrc"
 ksrc="$(cd "$ksrc" && pwd -P)"
 
@@ -26,12 +41,6 @@ ingit()
 base="$(ingit rev-parse --verify -q HEAD)" || die "KSRC=$ksrc has no commit to start from"
 ingit var GIT_AUTHOR_IDENT >/dev/null 2>&1 ||
 	die "git does not know who you are: git config --global user.name and user.email"
-[ -z "$(ingit ls-tree HEAD "$target")" ] ||
-	die "HEAD of $ksrc has $target already: check out a commit without"
-paths=("$target" MAINTAINERS tools/testing/selftests/Makefile)
-[ -z "$(ingit --no-optional-locks status --porcelain -- "${paths[@]}")" ] ||
-	die "$ksrc has changes that are not committed in ${paths[*]}: commit or remove them"
-
 tmp="$(mktemp -d -t mptcp_mark-patches-XXXXXX)" || exit 1
 trap 'rm -rf "$tmp"' EXIT
 trap 'exit 1' INT TERM
@@ -76,46 +85,115 @@ put_makefile()
 		print' "$here/Makefile" | put "$target/Makefile" 100644
 }
 
-ingit read-tree HEAD || exit 1
-put_line_before MAINTAINERS $'F:\ttools/testing/selftests/net/mptcp/' \
-	$'F:\ttools/testing/selftests/mptcp_mark/'
+# $1: heading of options in our config: those that the tree's file lacks, in order
+put_config()
+{
+	local options
 
-commit="$base"
-here_now=()
-for step in $(printf '%s\n' "$here"/scripts/series/[1-9]* | sort -V); do
-	read -ra step_files < <(sed -n 's/^Files: //p' "$step")
-	here_now+=("${step_files[@]}")
-	for file in "${step_files[@]}"; do
+	mapfile -t options < <(awk -v heading="^# ($1)" '
+		/^#/ { ours = $0 ~ heading }
+		ours && /^CONFIG_/' "$here/config")
+	ingit show ":$bpf/config" | perl -e '
+		my @options = sort @ARGV;
+		my @lines = <STDIN>;
+		my %has = map { /^(?:# )?(\w+)/; $1 => 1 } @lines;
+		for my $option (grep { !/^(\w+)/ || !$has{$1} } @options) {
+			my ($i) = grep { $lines[$_] gt $option } 0..$#lines;
+			splice(@lines, $i // @lines, 0, "$option\n");
+		}
+		print @lines' "${options[@]}" >"$tmp/config"
+	put "$bpf/config" 100644 <"$tmp/config"
+}
+
+# $1: number of a patch in upstream/. Its message to $tmp/message, and its author
+put_patch()
+{
+	local patch
+
+	patch="$(echo "$here/upstream/$1"-*.patch)"
+	if ! git mailinfo "$tmp/body" "$tmp/diff" <"$patch" >"$tmp/info" ||
+	   ! ingit apply --cached "$tmp/diff"; then
+		die "${patch##*/} does not apply to $ksrc"
+	fi
+	{ sed -n 's/^Subject: //p' "$tmp/info"; echo; cat "$tmp/body"; } >"$tmp/message"
+	GIT_AUTHOR_NAME="$(sed -n 's/^Author: //p' "$tmp/info")"
+	GIT_AUTHOR_EMAIL="$(sed -n 's/^Email: //p' "$tmp/info")"
+	GIT_AUTHOR_DATE="$(sed -n 's/^Date: //p' "$tmp/info")"
+	export GIT_AUTHOR_NAME GIT_AUTHOR_EMAIL GIT_AUTHOR_DATE
+}
+
+put_files()
+{
+	local file mode
+
+	here_now+=("$@")
+	for file in "$@"; do
+		[ -z "$(ingit ls-tree HEAD "$target/$file")" ] ||
+			die "HEAD of $ksrc has $target/$file already: check out a commit without"
 		mode=100644
 		[ ! -x "$here/$file" ] || mode=100755
 		put "$target/$file" "$mode" <"$here/$file"
 	done
-	if [[ " ${here_now[*]} " == *" Makefile "* ]]; then
-		put_makefile
-		put_line_before tools/testing/selftests/Makefile "TARGETS += mqueue" \
-			"TARGETS += mptcp_mark"
-	fi
+	[ "$target" != "$bpf" ] && [[ " ${here_now[*]} " == *" Makefile "* ]] || return 0
+	put_makefile
+	put_line_before tools/testing/selftests/Makefile "TARGETS += mqueue" \
+		"TARGETS += mptcp_mark"
+}
+
+# $1: a file of scripts/series, on top of $commit
+put_step()
+{
+	local tag value tree
+
+	unset GIT_AUTHOR_NAME GIT_AUTHOR_EMAIL GIT_AUTHOR_DATE
+	grep -vE "$tags" "$1" >"$tmp/message"
+	while read -r tag value; do
+		# shellcheck disable=SC2086 # words
+		case "$tag" in
+		Files:) put_files $value ;;
+		Config:) put_config "$value" ;;
+		Maintainers:) put_maintainers ;;
+		Patch:) put_patch "$value" ;;
+		esac
+	done < <(grep -E "$tags" "$1")
 	tree="$(ingit write-tree)" &&
-		commit="$(sed '/^Files: /d' "$step" | git stripspace |
+		commit="$(git stripspace <"$tmp/message" |
 			  ingit commit-tree "$tree" -p "$commit" -F -)" || exit 1
-done
+}
+
+# $1: folder of a series
+put_series()
+{
+	local step
+
+	for step in $(printf '%s\n' "$1"/[1-9]* | sort -V); do
+		put_step "$step"
+	done
+}
+
+put_maintainers()
+{
+	put_line_before MAINTAINERS $'F:\ttools/testing/selftests/net/mptcp/' \
+		$'F:\ttools/testing/selftests/mptcp_mark/'
+}
+
+tags='^(Files|Config|Maintainers|Patch): '
+here_now=()
+commit="$base"
+ingit read-tree HEAD || exit 1
+ingit show HEAD:MAINTAINERS >"$tmp/MAINTAINERS"
+[ "$name" != bpf-more ] || put_series "$here/scripts/series/bpf"
+first="$commit"
+put_series "$series"
+mapfile -t paths < <(ingit diff --name-only "$base" "$commit")
+[ -z "$(unset GIT_INDEX_FILE
+	ingit --no-optional-locks status --porcelain -uno -- "${paths[@]}")" ] ||
+	die "$ksrc has changes that are not committed in files of the series: commit or remove them"
 
 ingit format-patch -q --stat --signoff --cover-letter --base="$base" --subject-prefix="$prefix" \
-	-o "$tmp/out" "$base..$commit" || exit 1
+	-o "$tmp/out" "$first..$commit" || exit 1
 
-# The line for MAINTAINERS comes first, and is said to checkpatch in each patch
-# that adds files, below what "git am" takes as the message
-first=
-for patch in "$tmp/out"/*.patch; do
-	[ "${patch##*/}" != 0000-cover-letter.patch ] || continue
-	[ -z "$first" ] || ! grep -q '^new file mode' "$patch" ||
-		perl -i -pe '
-			$_ .= "MAINTAINERS | the new folder is in patch 1\n\n"
-				if /^---$/ && !$n++' "$patch"
-	first="$patch"
-done
-
-# By the MAINTAINERS of patch 1
+# By MAINTAINERS as it is after the series
 recipients()
 {
 	(cd "$ksrc" && env -u GIT_INDEX_FILE -u GIT_OBJECT_DIRECTORY \
@@ -132,8 +210,8 @@ for patch in "$tmp"/out/*.patch; do
 		print "To: $ENV{TO}\nCc: $ENV{CC}\n" if /^$/ && !$done++' "$patch"
 done
 sed -i "/^ create mode /d" "$tmp/out/0000-cover-letter.patch"
-SUBJECT="$(head -n 1 "$here/scripts/series/0-cover")" \
-	BLURB="$(tail -n +3 "$here/scripts/series/0-cover")" \
+SUBJECT="$(head -n 1 "$series/0-cover")" \
+	BLURB="$(tail -n +3 "$series/0-cover")" \
 	perl -i -pe 's/\*\*\* SUBJECT HERE \*\*\*/$ENV{SUBJECT}/;
 		     s/\*\*\* BLURB HERE \*\*\*/$ENV{BLURB}/' "$tmp/out/0000-cover-letter.patch"
 

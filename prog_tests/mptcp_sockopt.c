@@ -202,12 +202,14 @@ static void watch_wire(struct mark_env *env, enum sockopt_hook hook, int family)
 	if (mark_watch(env, end, match, "0xeb9f") || set_hook(env, end, hook, 2) ||
 	    mark_endpoints(env, family, 2, LINKS) ||
 	    connect_over(env, family, IPPROTO_MPTCP, end == SERVER ? MARK_CGROUP : NULL) ||
-	    mark_send(&env->conn, end, 1 << 20) || mark_counts(env, end, count))
+	    mark_send(&env->conn, end, 1 << 20) ||
+	    /* nft does not read all counters at once */
+	    mark_wait(!mark_counts(env, end, count) && count[1][0] == count[0][0] &&
+		      count[3][0] == count[2][0]))
 		return;
 	for (link = 0; link < 2; link++) {
 		ASSERT_GT(count[2 * link][0], 0, "packets with the mark");
 		ASSERT_EQ(count[2 * link][1], 0, "packets with another mark");
-		ASSERT_EQ(count[2 * link + 1][0], count[2 * link][0], "packets with the rest");
 	}
 	ASSERT_EQ(count[4][0], end == CLIENT, "SYNs with the maximum segment size");
 }

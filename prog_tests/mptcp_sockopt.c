@@ -31,7 +31,7 @@ static void judge(struct mark_env *env, int end, int family, int link, struct ou
 	f = mark_popen(env->netns[end], cmd, "r");
 	if (f) {
 		fread(ss, 1, sizeof(ss) - 1, f);
-		mark_pclose(f, "ss");
+		ASSERT_OK(pclose(f), "ss");
 	}
 	for (i = 0; i < NR; i++) {
 		read = !(rows[i].flags & UNREAD);
@@ -181,13 +181,28 @@ static void as_tcp(struct mark_env *env, enum sockopt_hook hook, int unused)
 	}
 }
 
+#define WATCHES	5
+
+/* Of each watch, the packets with the mark, and with another one */
+static bool read_watches(struct mark_env *env, int end, int count[WATCHES][2])
+{
+	FILE *f = mark_popen(env->netns[end], mark_has_ipv6() ?
+			     "nft list table inet watch | grep -o 'packets [0-9]*'" :
+			     "nft list table ip watch | grep -o 'packets [0-9]*'", "r");
+	int i;
+
+	for (i = 0; f && i < 2 * WATCHES; i++)
+		ASSERT_EQ(fscanf(f, " packets %d", &count[i / 2][i % 2]), 1, "counter");
+	return f && ASSERT_OK(pclose(f), "nft list");
+}
+
 /* All packets of the subflow of link 2 carry what was set, those of link 1 nothing of it */
 static void watch_wire(struct mark_env *env, enum sockopt_hook hook, int family)
 {
 	const char *format = family == AF_INET ? "ip %s 10.0.%d.1" : "ip6 %s dead:beef:%d::1";
 	int end = hook == HOOK_PASSIVE_ESTABLISHED ? SERVER : CLIENT;
 	char addr[64], match[256];
-	int link, count[5][2];
+	int link, count[WATCHES][2];
 
 	for (link = 1; link <= 2; link++) {
 		snprintf(addr, sizeof(addr), format, end == CLIENT ? "saddr" : "daddr", link);
@@ -204,7 +219,7 @@ static void watch_wire(struct mark_env *env, enum sockopt_hook hook, int family)
 	    connect_over(env, family, IPPROTO_MPTCP, end == SERVER ? MARK_CGROUP : NULL) ||
 	    mark_send(&env->conn, end, 1 << 20) ||
 	    /* nft does not read all counters at once */
-	    mark_wait(!mark_counts(env, end, count) && count[1][0] == count[0][0] &&
+	    mark_wait(read_watches(env, end, count) && count[1][0] == count[0][0] &&
 		      count[3][0] == count[2][0]))
 		return;
 	for (link = 0; link < 2; link++) {
@@ -226,7 +241,7 @@ static void pacing(struct mark_env *env, enum sockopt_hook hook, int unused)
 {
 	__u64 start = get_time_ns();
 
-	if (!set_hook(env, CLIENT, hook, 1) && !mark_start(env, AF_INET, 0) &&
+	if (!set_hook(env, CLIENT, hook, 1) && !mark_start(env, AF_INET, NULL, 1) &&
 	    !mark_send(&env->conn, CLIENT, 2000000))
 		ASSERT_GT(get_time_ns() - start, 300000000, "nanoseconds");
 }
@@ -284,13 +299,15 @@ static void late_join(struct mark_env *env, enum sockopt_hook hook, int sets_opt
 	struct outcomes out = {};
 	int i, err, lost = 0, off = 0;
 
-	if (set_hook(env, SERVER, hook, 2) || mark_start_server(env, MARK_CGROUP, AF_INET, 0) ||
+	if (set_hook(env, SERVER, hook, 2) || mark_start_server(env, MARK_CGROUP, AF_INET, 1) ||
 	    (sets_option && !ASSERT_OK(setsockopt(env->conn.fd[SERVER], SOL_SOCKET, SO_KEEPALIVE,
 						  &off, sizeof(off)), "setsockopt")) ||
 	    busy_server_start(env, &busy))
 		return;
 	err = mark_endpoint(env, 2) || mark_wait(READ_ONCE(skel->bss->calls));
-	if (busy_server_end(&busy) || err || mark_wait_subflows(env, SERVER, 2))
+	busy_server_end(&busy);
+	if (err || mark_transfer(&env->conn, SERVER, MARK_BULK, MARK_BULK + busy.size) ||
+	    mark_wait_subflows(env, SERVER, 2))
 		return;
 	judge(env, SERVER, AF_INET, 2, &out);
 	for (i = 0; i < NR; i++) {

@@ -1,20 +1,24 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 #
-# Kill the tests and the demonstration at random moments, and look for what they
-# leave behind: in namespaces and a cgroup of our own, where nothing else is.
+# Kill the tests and the demonstration, or other commands, at random moments, and look
+# for what they leave behind: in namespaces and a cgroup of our own, where nothing else
+# is.
 
 usage()
 {
 	cat <<-USAGE
-	Usage: ${0##*/} [ROUNDS]
-	  ROUNDS  how often to send SIGKILL, 200 if not given; SIGINT and SIGTERM
-	          a tenth of it each
+	Usage: ${0##*/} [ROUNDS [COMMAND]...]
+	  ROUNDS   how often to send SIGKILL, 200 if not given; SIGINT and SIGTERM
+	           a tenth of it each
+	  COMMAND  of words: what to kill instead
 	USAGE
 }
 
 # shellcheck source=mptcp_mark_lib.sh
 . "$(dirname "$(readlink -f "$0")")/../mptcp_mark_lib.sh"
+# shellcheck source=scripts/left-behind.sh
+. "$dir/left-behind.sh"
 
 case "${1:-}" in
 -h | --help)
@@ -27,7 +31,8 @@ rounds="${1:-200}"
 check_machine unshare setpriv
 
 cd "$dir/.." || exit 1
-commands=(./mptcp_mark.sh "./mptcp_mark.sh --demo" ./mptcp_mark_progs.sh)
+commands=("${@:2}")
+[ "$#" -gt 1 ] || commands=(./mptcp_mark.sh "./mptcp_mark.sh --demo" ./mptcp_mark_progs.sh)
 durations=()
 rc=0
 
@@ -45,54 +50,6 @@ start()
 	pid=$!
 }
 
-# Each command has a process group of its own
-others()
-{
-	ps -e -o pgid=,pid=,args= | awk -v own="$(ps -o pgid= $$)" '$1 != own + 0'
-}
-
-# shellcheck disable=SC2317 # called by settles()
-no_others()
-{
-	[ -z "$(others)" ]
-}
-
-# What there is of ours, besides processes: mounts, namespaces, files, programs
-things()
-{
-	cat /proc/self/mounts
-	lsns -n -o TYPE,NS -p $$
-	ip netns
-	find /run "$state" -mindepth 1 -path '*/cgroup2/*' -prune -o -print
-	find /tmp -maxdepth 1 -name 'mptcp_mark-??????'
-	find . -maxdepth 1
-	# Those of others are attached to other cgroups
-	./mptcp_mark_user status | grep -e "$contained_cgroup" -e "to no cgroup"
-} 2>/dev/null
-
-cgroups()
-{
-	find "$contained_cgroup" -mindepth 1 -type d
-}
-
-# The kernel, and other users of this machine, get a moment
-settles()
-{
-	local deadline=$((SECONDS + 30))
-
-	until "$@"; do
-		[ "$SECONDS" -lt "$deadline" ] || return
-		sleep 0.05
-	done
-}
-
-# shellcheck disable=SC2317 # called by settles()
-nothing_is_new()
-{
-	comm -13 "$state/before" <(things | sort) >"$state/new"
-	[ ! -s "$state/new" ]
-}
-
 # $1: what was done; $2: none, if no cgroup may be there either
 look()
 {
@@ -101,7 +58,7 @@ look()
 		others
 		rc=1
 	fi
-	if ! settles nothing_is_new; then
+	if ! nothing_is_left; then
 		echo "$1: this is left:"
 		cat "$state/new"
 		rc=1
@@ -149,8 +106,7 @@ kill_at_random()
 
 kill_all()
 {
-	touch "$state/log" "$state/new" "$state/before"
-	things | sort >"$state/before"
+	note_things
 	run_each
 	look "one run of each" none
 	kill_at_random KILL "$rounds"

@@ -83,21 +83,20 @@ try()
 	if [ -n "$why" ]; then
 		not_ok "$name: $why" "$state/out" "$state/err"
 	else
-		[ -z "$judge" ] || set -- "$1"$'\n'"$(grep -aEhm 1 "$names" "$state/out" "$state/err")"
+		[ -z "$judge" ] || set -- "$(grep -aEhm 1 "$names" "$state/out" "$state/err")"
 		ok "$name: ${1##*$'\n'}"
 	fi
 	look "$name"
 }
 
-# $1: name, $2: what refusals name, $3: what is done before; the rest: all of the commands
-# or some
+# $1: name, $2: what refusals name, $3: what is done before. All of the commands, or by
+# chance
 try_all()
 {
-	local name="$1" names="$2" before="$3" command
-	shift 3
+	local name="$1" names="$2" before="$3" command all=("${commands[@]}")
 
-	[ "$#" -gt 0 ] || set -- "${commands[@]:${short:-0}}"
-	for command in "$@"; do
+	[ -z "$short" ] || all=("${commands[SRANDOM % 3]}" "${commands[3]}")
+	for command in "${all[@]}"; do
 		try "$name, ${command%% -- *}" "$names" "$before" "$command"
 	done
 }
@@ -108,7 +107,8 @@ line_surroundings()
 	try_all "nothing special" "" ""
 	try_all "namespaces of our names" "ns_client exists" \
 		'ip netns add ns_client; ip netns add ns_server'
-	try_all "cgroups of our names" "cgroup .* exists" 'mkdir -p "$cgroup"/mptcp_mark{/x,-AAAAAA}'
+	try_all "cgroups of our names" "cgroup .* exists" \
+		'mkdir -p "$cgroup"/mptcp_mark{/x,-AAAAAA}'
 	try_all "our folder in /run is a file" "/run/mptcp_mark" 'echo >/run/mptcp_mark'
 	try_all "our folder of pins is a link" "/sys/fs/bpf/mptcp_mark" \
 		'mount -t bpf none /sys/fs/bpf; ln -s x /sys/fs/bpf/mptcp_mark'
@@ -160,16 +160,17 @@ line_surroundings()
 # namespace of the command alone; the rest: commands
 try_tool()
 {
-	local name="$1" tool="$2" stub="$3" path command
+	local name="$1" tool="$2" stub="$3" path command bind
 	shift 3
 
 	path="$(readlink -f "$(type -P "$tool")")"
+	bind="mount --bind /dev/shm/stub $path"
 	for command in "$@"; do
 		try "$name, ${command%% -- *}" "$tool" "
 			cp '$path' /dev/shm/real
 			printf '#!$BASH\\n%s\\n' $(printf %q "$stub") >/dev/shm/stub
 			[ -z $(printf %q "$stub") ] || chmod +x /dev/shm/stub" \
-			"unshare --mount $BASH -c $(printf %q "mount --bind /dev/shm/stub $path; $command")"
+			"unshare --mount $BASH -c $(printf %q "$bind; $command")"
 	done
 }
 
@@ -177,13 +178,13 @@ line_tools()
 {
 	local tool tests=("${commands[@]:0:${short:-2}+1}")
 
-	for tool in ip ss sysctl nft curl python3 tcpdump unshare setpriv nsenter setsid tc mptcpize \
-		    awk sed grep find mount mktemp mkdir sort stat; do
+	for tool in ip ss sysctl nft curl python3 tcpdump unshare setpriv nsenter setsid tc \
+		    mptcpize awk sed grep find mount mktemp mkdir sort stat; do
 		try_tool "no $tool" "$tool" "" "${tests[@]}"
 	done
 	for tool in ip ss sysctl nft curl python3 tcpdump unshare setpriv nsenter setsid tc; do
 		try_tool "a broken $tool" "$tool" \
-			"echo '$tool: error while loading shared libraries' >&2; exit 127" "${tests[@]}"
+			"echo '$tool: cannot open shared object file' >&2; exit 127" "${tests[@]}"
 	done
 	try_tool "an ip without mptcp" ip \
 		'[[ "$*" != *mptcp* ]] || { echo "Object \"mptcp\" is unknown" >&2; exit 1; }
@@ -218,7 +219,7 @@ line_capabilities()
 	capabilities="$(capsh --print | sed -n 's/^Bounding set =//p' | tr , '\n')"
 	for name in $capabilities; do
 		case "$name" in
-		cap_sys_admin | cap_net_admin | cap_dac_override | cap_net_raw | cap_setuid | cap_setgid)
+		cap_sys_admin | cap_net_admin | cap_dac_override | cap_net_raw | cap_set[ug]id)
 			names="${name^^}|not permitted"
 			;;
 		*)
@@ -279,10 +280,10 @@ line_options()
 	local cgroup="$contained_cgroup/options" i code args=() words=()
 
 	mkdir "$cgroup"
-	words=(run attach load set detach status show -b -m -t -M -D -n -j -w -h -V -- --base= --mask
-	       --base=1 -b0x -1 0 1 0xffffffff 4294967296 99999999999999999999 -0 1e3 "" " " %s%n
-	       $'\n' $'\377' "$cgroup" "$cgroup" "$cgroup" /nonexistent /dev/null /sys/fs/bpf/options
-	       true -w0.01 "$(printf '%05000d' 0)")
+	words=(run attach load set detach status show -b -m -t -M -D -n -j -w -h -V -- --mask
+	       --base= --base=1 -b0x -1 0 1 0xffffffff 4294967296 99999999999999999999 -0 1e3
+	       "" " " %s%n $'\n' $'\377' "$cgroup" "$cgroup" "$cgroup" /nonexistent /dev/null true -w0.01
+	       /sys/fs/bpf/options "$(printf '%05000d' 0)")
 	for ((i = 0; i < (${short:-0} ? 200 : 3000); i++)); do
 		args=("${words[SRANDOM % 7]}")
 		while ((SRANDOM % 4)); do

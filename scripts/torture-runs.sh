@@ -113,7 +113,8 @@ line_copies()
 			pids+=("$!")
 		done
 		for copy in 1 2 3 4; do
-			wait "${pids[copy - 1]}" || not_ok "copy $copy in round $i" "$state/log$copy"
+			wait "${pids[copy - 1]}" ||
+				not_ok "copy $copy in round $i" "$state/log$copy"
 		done
 	done
 	rm -f "$state"/log?
@@ -129,7 +130,7 @@ kill_often()
 
 line_signals()
 {
-	kill_often "$((short ? 12 : 200))"
+	kill_often "$((short ? 6 : 200))"
 }
 
 line_bench()

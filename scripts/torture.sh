@@ -65,7 +65,7 @@ not_ok()
 {
 	echo "not ok - $1"
 	shift
-	tail -qn 20 "$@" | sed 's/^/#   /'
+	tail -qn 300 "$@" | sed 's/^/#   /'
 	rc=1
 }
 

@@ -1,26 +1,23 @@
 # SPDX-License-Identifier: GPL-2.0
 #
 # Benchmarks, named as those of selftests/bpf and built by its rules, in the tree
-# of links. Its own bench.c is for operations per second, and links the
-# benchmarks that it knows by name: what is compared here is of another kind.
+# of links. They are not for its bench.c, which counts operations per second and
+# knows its benchmarks by name.
 
 BENCH_BPF := $(TREE_SELFTESTS)/bpf
 BENCH_OBJS := $(patsubst benchs/%.c,$(BUILD)/bpf/%.o,$(wildcard benchs/bench_*.c)) \
 	      $(addprefix $(BUILD)/bpf/,network_helpers.o cgroup_helpers.o testing_helpers.o)
-# Older trees have no such example
-BENCH_TREE_PROG := $(wildcard $(SELFTESTS)/bpf/progs/mptcp_subflow.c)
-BENCH_PROGS := $(filter-out $(if $(BENCH_TREE_PROG),,%_tree.c),$(wildcard $(CURDIR)/benchs/mptcp_mark_*.c)) \
-	       $(BENCH_TREE_PROG)
+# The tree's own example, to compare with: older trees have none
+BENCH_PROGS := $(CURDIR)/benchs/mptcp_mark_bench.c \
+	       $(wildcard $(SELFTESTS)/bpf/progs/mptcp_subflow.c)
 BENCH_BPF_OBJS := $(patsubst %.c,$(BUILD)/bpf/%.bpf.o,$(notdir $(BENCH_PROGS)))
-BENCH_RESULTS := $(BUILD)/bench.jsonl
 
 .PHONY: bench_build
 bench_build: harness
 	$(Q)ln -sfn $(CURDIR)/benchs $(BENCH_BPF)
 	$(Q)$(RM) -r $(BENCH_BPF)/bench_progs
 	$(Q)$(call link,$(wildcard $(BENCH_BPF)/progs/*.h) $(BENCH_PROGS),$(BENCH_BPF)/bench_progs)
-	$(Q)$(RM) $(BUILD)/bpf/bench_*.o $(BUILD)/bpf/mptcp_mark_bench*.bpf.o \
-		$(BUILD)/bpf/mptcp_subflow.bpf.o
+	$(Q)$(RM) $(BUILD)/bpf/bench_*.o $(BENCH_BPF_OBJS)
 	+$(Q)$(MAKE) -C $(BENCH_BPF) OUTPUT=$(BUILD)/bpf $(BPF_TOOLCHAIN) $(BPF_PATHS) $(NOT_OURS) \
 		TRUNNER_BPF_PROGS_DIR=bench_progs $(BENCH_OBJS) $(BENCH_BPF_OBJS)
 	$(Q)$(CC) $(BENCH_OBJS) $(shell find $(BUILD)/bpf/tools -name libbpf.a) -lelf -lz -lpthread \
@@ -29,4 +26,4 @@ bench_build: harness
 # BENCH=name, or several; all without
 .PHONY: bench
 bench: bench_build
-	$(Q)cd $(BUILD)/bpf && ./bench_mptcp_mark $(BENCH_RESULTS) $(BENCH)
+	$(Q)cd $(BUILD)/bpf && ./bench_mptcp_mark $(BUILD)/bench.jsonl $(BENCH)

@@ -1,162 +1,114 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * What the benchmarks of mptcp_mark share. Each runs in a process of its own,
- * in namespaces without a name: whatever ends it, they are gone with it.
+ * What the benchmarks share. Each runs in a process of its own, with networks in
+ * namespaces without a name: when the process ends, so do they, its programs and
+ * its connections.
  */
 #ifndef __BENCH_MPTCP_MARK_H__
 #define __BENCH_MPTCP_MARK_H__
 
 #include "prog_tests/mptcp_mark_helpers.h"
 
-static inline __u64 now_ms(void)
-{
-	return get_time_ns() / 1000000;
-}
-
-#define SUBFLOWS	3
-#define ROUNDS		10	/* at least */
+#define SUBFLOWS	3		/* of each connection */
+#define ROUNDS		100
 #define ROUNDS_MAX	256
-#define STALL_MS	5000	/* a join has come by then, or does not */
 
-/* Marks were wrong, or a benchmark could not run: said, and in the exit code */
-void __printf(1, 2) fail(const char *fmt, ...);
+/* The end of this benchmark: it cannot go on, or something is wrong */
+void __printf(1, 2) __attribute__((noreturn)) die(const char *fmt, ...);
 
-/* ---- Programs to compare, attached to the cgroup of the benchmark */
+/* ---- Programs, for the cgroup of the benchmarks */
 
-enum variant { NONE, EMPTY, CONSTANT, KERNEL_ID, OURS, TREE, TREE_MARK, VARIANTS };
+extern int cgroup_fd;
+extern __u64 cgroup_id;
+
+enum variant {
+	NONE, EMPTY, CONSTANT, OURS, TREE, TABLE, POLICY, POLICY_32, POLICY_BACKUP, VARIANTS
+};
 
 /*
- * The tree's program is right for 100 connections, the size of its map: what it
- * is compared by, with room for connections that stall
+ * The tree's program has a map for 100 connections. Those that are opened again
+ * take room in it as well.
  */
-#define TREE_RIGHT	90
-#define WARM_UP		10	/* of these, until a program just attached is in the caches */
+#define TREE_CONNS	90
+#define WARM_UP		10	/* of these, until a new program is in the caches */
 
 struct prog {
 	enum variant variant;
-	struct bpf_object *obj;
-	struct bpf_program *prog;
+	struct bpf_program *prog;	/* NULL: none, or the tree has none */
 	struct bpf_link *link;
+	struct bpf_object *obj;		/* either of them is its owner */
+	struct mptcp_policy *policy;
 };
 
-extern int cgroup_fd;
-
-/* Older trees have no program of their own */
-bool prog_exists(enum variant variant);
-int prog_load(struct prog *p, enum variant variant);
-int prog_attach(struct prog *p);
-void prog_detach(struct prog *p);
-void prog_unload(struct prog *p);
-
 /*
- * Programs to compare in a round, those that exist. Loaded afresh for each: where
- * code and maps lie in memory makes a tenth of a program's time
+ * Load programs into progs[], by variant. Each round loads them again, as their
+ * place in memory makes a tenth of their time.
  */
-int progs_load(struct prog *progs, const enum variant *variant, int n);
-void progs_unload(struct prog *progs, const enum variant *variant, int n);
+void progs_load(struct prog *progs, const enum variant *order, int n);
+void progs_unload(struct prog *progs, const enum variant *order, int n);
+void prog_attach(struct prog *p);
 
-/* The i-th of n in a round: each comes first, and last, as often as any other */
-enum variant in_turn(const enum variant *variant, int n, int round, int i);
-const char *prog_name(enum variant variant);
-__u32 prog_mark(enum variant variant, int ordinal);
+const char *prog_name(enum variant v);
 
-/* getsockopt(MPTCP_MARK_TABLE), whatever marks: detached by bpf_link__destroy() */
-struct bpf_link *table_attach(void);
+/* The i-th of n in a round, so that each comes first as often as the others */
+enum variant in_turn(const enum variant *order, int n, int round, int i);
 
-/* A line for each subflow of the namespace entered: token, id, mark */
-FILE *subflows_open(void);
+/* n connections of this namespace have the marks of a program, and there are no others */
+void check_marks(enum variant variant, long n);
 
-/* Sockets that have state of the program: 0 or more, or an error */
-long prog_state(const struct prog *p);
-
-/* ---- The network: a client and a server with three links between them */
+/* ---- The network: a client, a server, and three links between them */
 
 struct net {
 	int client, server;		/* namespaces */
-	int listen_fd, plain_fd;	/* MPTCP and TCP, outside of the cgroup */
+	int listen_fd;			/* MPTCP, outside of the cgroup */
+	int plain_fd;			/* TCP, in the cgroup */
 };
 
-/* As many networks as said, before the cgroup is joined: the last one is entered */
-int nets_open(struct net *net, int n);
-int net_enter(const struct net *net);
-
-/* A listener of plain TCP in the cgroup: what it accepts is the program's to see */
-int net_listen_inside(struct net *net);
-
-/* A connection that has carried a byte, its joins to come */
-int net_connect(const struct net *net, struct mark_conn *c);
-int net_connect_plain(const struct net *net, struct mark_conn *c);
+/* Open n networks, enter the client of the first, and join the cgroup */
+void nets_open(struct net *net, int n);
+void netns_enter(int fd);
 
 /*
- * Until all its subflows are established. If one does not come for STALL_MS, or the
- * kernel has no token left and falls back to TCP, another connection takes its
- * place. These are counted, and shown with the table.
+ * A connection that has carried a byte and has all its subflows. One whose joins
+ * do not come, or that falls back to TCP for lack of a token, is replaced.
  */
-int conn_wait_or_another(const struct net *net, struct mark_conn *c);
+void net_connect(const struct net *net, struct mark_conn *c);
+int net_try_connect(const struct net *net, struct mark_conn *c);
+void net_connect_plain(const struct net *net, struct mark_conn *c);
+extern long replaced;			/* connections */
 
-/* A connection with all its subflows */
-int net_connect_all(const struct net *net, struct mark_conn *c);
+void run_on_one_cpu(void);
 
-/*
- * This thread stays on the n-th CPU that it may use: where the scheduler happens to
- * place it, beside the kernel's workers or not, makes more than any program
- */
-void run_on_cpu(int n);
+/* ---- The report */
 
-/* The first connections of a program: closed again, and not to be counted */
-int net_warm_up(const struct net *net);
+enum goal { NO_GOAL, AT_MOST, AT_LEAST };
 
-/* By the table, its marks are 1, 2, 3 */
-bool conn_is_right(const struct mark_conn *c);
-
-/* The subflows of the namespace are those of n connections, as the program marks */
-int net_check(enum variant variant, long n);
-
-/* The limit behind an errno; kilobytes of a line of /proc/meminfo */
-const char *limit_name(int err);
-long memory_kb(const char *key);
-
-/* ---- Figures */
-
-enum aim { INFO, AT_MOST, AT_LEAST };
-
-/* Of each round a value: reported are their median, and what nine in ten lie between */
 struct figure {
-	const char *name;
-	const char *unit;	/* "": a ratio */
-	enum aim aim;
-	double target;
+	const char *name;		/* for machines */
+	const char *line;		/* for people, a printf format for the median */
+	enum goal goal;
+	double limit;
+	double bar;			/* what a character of a bar stands for; 0: no bar */
 	int n;
-	double value[ROUNDS_MAX];
+	double value[ROUNDS_MAX];	/* by round */
 };
 
+int report_open(const char *path);
 void figure_add(struct figure *f, double value);
 double figure_median(const struct figure *f);
 void figure_report(const struct figure *f);
+void progress(long done, long all);
+extern const char *bench_name;
 
-/* A figure that is no measurement: right or not, and reached if as many as wanted */
-void __printf(5, 6) fact_report(const char *name, bool right, long want, long got,
-				const char *fmt, ...);
-
-/* Connections that did not get all their subflows, of all programs so far */
-void count_incomplete(bool fallback);
-long incomplete(void);
-
-/* What the environment says of a number, or -1: said */
-long number_from(const char *env, long otherwise, long most);
-
-void progress(const char *what, long done, long all);
-
-static inline double us_since(__u64 start_ns)
+static inline double ns_since(__u64 start)
 {
-	return (get_time_ns() - start_ns) / 1e3;
+	return get_time_ns() - start;
 }
 
 /* ---- The benchmarks */
 
 void bench_cost(void);
 void bench_others(void);
-void bench_getsockopt(void);
 void bench_rate(void);
 void bench_bulk(void);
 void bench_table(void);

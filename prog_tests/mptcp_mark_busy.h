@@ -119,19 +119,27 @@ static inline int busy_server_start(struct mark_env *env, struct busy_server *s)
 
 /*
  * Joins come while the server is in a system call: the kernel gives them their
- * ids as it unlocks the socket. One by one, so that links and ordinals agree. Then
- * it sends on all of them, before they have received another packet.
+ * ids as it unlocks the socket. One by one, so that links and ordinals agree.
  */
-static inline int mark_join_busy(struct mark_env *env, int family, int joins)
+static inline int mark_join_pending(struct mark_env *env, int family, int joins)
 {
-	struct busy_server busy;
 	int link, err = 0;
 
-	if (busy_server_start(env, &busy))
-		return -1;
 	for (link = 2; link <= joins + 1 && !err; link++)
 		err = mark_endpoints(env, family, link, link) || mark_wait_pending(env, link - 1);
 	ASSERT_EQ(env->skel->data_mark_cnt->mark_stats.marked, 1, "counted as marked");
+	return err;
+}
+
+/* Then it sends on all of them, before they have received another packet */
+static inline int mark_join_busy(struct mark_env *env, int family, int joins)
+{
+	struct busy_server busy;
+	int err;
+
+	if (busy_server_start(env, &busy))
+		return -1;
+	err = mark_join_pending(env, family, joins);
 	busy_server_end(&busy);
 	return err || mark_transfer(&env->conn, SERVER, MARK_BULK, MARK_BULK + busy.size) ||
 	       mark_wait_subflows(env, SERVER, joins + 1);

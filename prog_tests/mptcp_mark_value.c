@@ -54,18 +54,35 @@ static void *change(void *skel)
 	return NULL;
 }
 
+/* Processor 0 for the thread, and the others for us and the kernel's workers */
+static void take_apart(pthread_t thread, const cpu_set_t *all)
+{
+	cpu_set_t one, others = *all;
+
+	if (CPU_COUNT(all) < 2 || !CPU_ISSET(0, all))
+		return;
+	CPU_ZERO(&one);
+	CPU_SET(0, &one);
+	CPU_CLR(0, &others);
+	pthread_setaffinity_np(thread, sizeof(one), &one);
+	sched_setaffinity(0, sizeof(others), &others);
+}
+
 /* Base and mask change all the time: none is combined with the other's old value */
 static void test_change(struct mark_env *env)
 {
 	int i, j, seen[2] = {};
 	struct mark_table table;
 	pthread_t thread;
+	cpu_set_t all;
 
 	stop = false;
 	mark_configure(env->skel, 0x100, 0xfff);
 	if (mark_prepare(env, AF_INET, NULL, 9) ||
 	    !ASSERT_OK(pthread_create(&thread, NULL, change, env->skel), "thread"))
 		return;
+	sched_getaffinity(0, sizeof(all), &all);
+	take_apart(thread, &all);
 	for (i = 0; i < 100 && !mark_connect(env, "10.0.1.2"); i++) {
 		if (mark_wait_subflows(env, CLIENT, 9) ||
 		    mark_get_table(env->conn.fd[CLIENT], &table) != 9)
@@ -78,6 +95,7 @@ static void test_change(struct mark_env *env)
 		}
 		mark_disconnect(&env->conn);
 	}
+	sched_setaffinity(0, sizeof(all), &all);
 	WRITE_ONCE(stop, true);
 	pthread_join(thread, NULL);
 	ASSERT_EQ(i, 100, "connections");

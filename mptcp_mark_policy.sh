@@ -78,7 +78,7 @@ test_refusals()
 	refuses " has no rules" '# nothing\n\n' &&
 	refuses ":2: unknown word 'endpont'" 'mark 1\nendpont 2 mark 1\n' &&
 	refuses ":1: nothing is set: as 'mark 0x20'" 'endpoint 2\n' &&
-	refuses ":1: 'mark' is there twice" 'mark 1 mark 2' &&
+	refuses ":1: 'mark' is given twice" 'mark 1 mark 2' &&
 	refuses ":1: 'mark' needs an argument" 'mark' &&
 	refuses ":1: 'backup' says which subflows: it goes before what is set on them" \
 		'mark 1 backup' &&
@@ -90,10 +90,10 @@ test_refusals()
 	refuses ":1: 'from' takes an address or a prefix, as 10.0.2.0/24, not '10.0.2'" \
 		'from 10.0.2 mark 1' &&
 	refuses ":1: 'from' takes a number up to 32, not '33'" 'from 10.0.2.0/33 mark 1' &&
-	refuses ":1: 10.0.2.1/24 has bits behind its length" 'from 10.0.2.1/24 mark 1' &&
+	refuses ":1: 10.0.2.1/24 has bits set beyond its prefix length" 'from 10.0.2.1/24 mark 1' &&
 	refuses ":1: 'from' and 'to' are of two families" 'from 10.0.2.1 to dead::1 mark 1' &&
-	refuses ":1: a prefix of the other family" 'family inet6 from 10.0.2.0/24 mark 1' &&
-	refuses ":1: the name of a device has up to 15 characters, not 'sixteen-letters-'" \
+	refuses ":1: 'family' and the prefix disagree" 'family inet6 from 10.0.2.0/24 mark 1' &&
+	refuses ":1: a device has a name of up to 15 characters, no / and no :, not 'sixteen-letters-'" \
 		'dev sixteen-letters- mark 1' &&
 	refuses ":1: mark 0x20 has bits outside of its mask 0xf" 'mark 0x20/0xf' &&
 	refuses ":1: congestion control 'nonesuch' is not loaded: see /proc/sys/net/ipv4/tcp_available_congestion_control, modprobe tcp_nonesuch" \
@@ -106,7 +106,7 @@ test_refusals()
 	refuses ":1: 'syncnt' takes a number up to 127, not '128'" 'syncnt 128' &&
 	refuses ":1: 'keepalive' takes two times of 1s to 32767s and a number, as 10s/2s/3" \
 		'keepalive 10s/2s' &&
-	refuses ":2: this is no text: byte 0" 'mark 1\nmark\0 1\n' &&
+	refuses ":2: not a text file: byte 0x0" 'mark 1\nmark\0 1\n' &&
 	refuses ":1: a line of more than 1024 characters" "$long" &&
 	refuses ":33: a policy has up to 32 rules" "$rules" &&
 	"$user" policy flush "$cgroup"

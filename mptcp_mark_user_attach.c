@@ -295,7 +295,8 @@ int do_detach(const char *path)
 	struct attachment att;
 	char dir[PATH_SIZE];
 
-	if (is_pinned(cgroup_id_of(cgroup), "mptcp_policy"))
+	if (is_pinned(cgroup_id_of(cgroup), "mptcp_policy") ||
+	    has_policy(cgroup_id_of(cgroup)))
 		return policy_flush(path);
 	locked = lock(cgroup);
 	remove_stale_pins(cgroup);

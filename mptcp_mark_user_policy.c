@@ -17,23 +17,45 @@
 #include "mptcp_mark_user.h"
 #include "mptcp_mark_user_policy.h"
 
-/* The policy of a cgroup as it is in the kernel, with its counters */
+/* The map of the policy of a cgroup, or -1 */
+static int map_of_cgroup(int policies, __u64 cgroup)
+{
+	__u32 id;
+
+	return policies >= 0 && !bpf_map_lookup_elem(policies, &cgroup, &id) ?
+	       bpf_map_get_fd_by_id(id) : -1;
+}
+
+static bool is_own_form(int map)
+{
+	struct bpf_map_info info = {};
+	__u32 len = sizeof(info);
+
+	return !bpf_map_get_info_by_fd(map, &info, &len) &&
+	       info.value_size == sizeof(struct mptcp_ruleset);
+}
+
+/* The policy of a cgroup as it is in the kernel, with its counters; not of another version */
 bool policy_of_cgroup(__u64 cgroup, struct mptcp_ruleset *set)
 {
-	int policies = bpf_obj_get(POLICIES), map = -1;
-	struct bpf_map_info info = {};
-	__u32 id, zero = 0, len = sizeof(info);
+	int policies = bpf_obj_get(POLICIES), map = map_of_cgroup(policies, cgroup);
+	__u32 zero = 0;
 	bool found;
 
-	if (policies >= 0 && !bpf_map_lookup_elem(policies, &cgroup, &id))
-		map = bpf_map_get_fd_by_id(id);
-	found = map >= 0 && !bpf_map_get_info_by_fd(map, &info, &len);
-	if (found && info.value_size != sizeof(*set))
-		die("another version of mptcp_policy is loaded: flush it first");
-	found = found && !bpf_map_lookup_elem(map, &zero, set);
+	found = map >= 0 && is_own_form(map) && !bpf_map_lookup_elem(map, &zero, set);
 	close(map);
 	close(policies);
 	return found;
+}
+
+/* An entry, of whatever version */
+bool has_policy(__u64 cgroup)
+{
+	int policies = bpf_obj_get(POLICIES), map = map_of_cgroup(policies, cgroup);
+
+	close(map);
+	close(policies);
+	return map >= 0;
 }
 
 static int set_policy(int policies, __u64 cgroup, const struct mptcp_ruleset *set)
@@ -53,11 +75,20 @@ static int set_policy(int policies, __u64 cgroup, const struct mptcp_ruleset *se
 static struct mptcp_policy *load_policy(__u64 cgroup, int old)
 {
 	struct mptcp_policy *skel = mptcp_policy__open();
-	int policies = bpf_obj_get(POLICIES);
+	int policies = bpf_obj_get(POLICIES), map;
+	__u64 key;
 
 	if (!skel)
 		die("mptcp_policy: %s", strerror(errno));
 	skel->bss->own_cgroup = cgroup;
+	if (policies < 0 && old >= 0)
+		policies = map_of_program(old, "mptcp_policies");
+	if (policies >= 0 && !bpf_map_get_next_key(policies, NULL, &key)) {
+		map = map_of_cgroup(policies, key);
+		if (map >= 0 && !is_own_form(map))
+			die("policies of another version are loaded: flush them first");
+		close(map);
+	}
 	if (policies >= 0)
 		bpf_map__reuse_fd(skel->maps.mptcp_policies, policies);
 	if (old >= 0) {
@@ -80,11 +111,22 @@ static int find_policy(int cgroup, const char *path, __u64 id)
 	return prog;
 }
 
+/* All of ours for a cgroup */
+static void remove_policy(__u64 id)
+{
+	char dir[PATH_SIZE];
+
+	forget_policy(id);
+	pin_path(dir, id, "");
+	remove_pins(dir);
+	rmdir(PINS);	/* where no other cgroup has any */
+}
+
 static int policy_load(const char *path, const char *file)
 {
 	struct mptcp_policy *skel;
 	struct mptcp_ruleset set;
-	int cgroup, prog, link;
+	int cgroup, prog, link, err;
 	char dir[PATH_SIZE];
 	__u32 prog_id;
 	__u64 id;
@@ -103,33 +145,40 @@ static int policy_load(const char *path, const char *file)
 	pin_path(dir, id, "");
 	if ((mkdir(PINS, 0700) && errno != EEXIST) || (mkdir(dir, 0700) && errno != EEXIST))
 		die("%s: %s", dir, strerror(errno));
-	if (access(POLICIES, F_OK) && bpf_map__pin(skel->maps.mptcp_policies, POLICIES))
-		die("%s cannot be pinned: %s", POLICIES, strerror(errno));
-	if (set_policy(bpf_map__fd(skel->maps.mptcp_policies), id, &set))
-		die("policy of %s: %s", path, strerror(errno));
+	if (access(POLICIES, F_OK) && bpf_map__pin(skel->maps.mptcp_policies, POLICIES)) {
+		err = errno;
+		remove_policy(id);
+		die("%s cannot be pinned: %s", POLICIES, strerror(err));
+	}
+	/* Without a policy, the program does nothing */
 	if (prog >= 0) {
 		update(id, "mptcp_policy", skel->progs.mptcp_policy);
-		return 0;
+	} else {
+		link = bpf_link_create(bpf_program__fd(skel->progs.mptcp_policy), cgroup,
+				       BPF_CGROUP_SOCK_OPS, NULL);
+		err = errno;
+		if (link < 0) {
+			remove_policy(id);
+			die("mptcp_policy cannot be attached to %s: %s", path,
+			    err == EPERM ? "a program there, or above, allows no other" :
+			    strerror(err));
+		}
+		pin(link, dir, "mptcp_policy", true);
 	}
-
-	link = bpf_link_create(bpf_program__fd(skel->progs.mptcp_policy), cgroup,
-			       BPF_CGROUP_SOCK_OPS, NULL);
-	if (link < 0) {
-		int err = errno;
-
-		forget_policy(id);
-		rmdir(dir);
-		rmdir(PINS);
-		die("mptcp_policy cannot be attached to %s: %s", path, strerror(err));
+	if (set_policy(bpf_map__fd(skel->maps.mptcp_policies), id, &set)) {
+		err = errno;
+		if (prog < 0)
+			remove_policy(id);
+		die("policy of %s: %s", path, strerror(err));
 	}
-	pin(link, dir, "mptcp_policy", true);
 	return 0;
 }
 
 static void get_policy(const char *path, __u64 id, struct mptcp_ruleset *set)
 {
 	if (!policy_of_cgroup(id, set))
-		die("%s has no policy", path);
+		die(has_policy(id) ? "the policy of %s is of another version: flush it" :
+		    "%s has no policy", path);
 }
 
 static void show_json(const struct mptcp_ruleset *set)
@@ -202,6 +251,8 @@ static void apply_here(struct bpf_link *link)
 	char nothing[64];
 	ssize_t n;
 
+	if (fd < 0)
+		die("sockets cannot be read: %s", strerror(errno));
 	do
 		n = read(fd, nothing, sizeof(nothing));
 	while (n > 0 || (n < 0 && (errno == EINTR || errno == EAGAIN)));
@@ -285,11 +336,11 @@ static void warn_of(const struct mptcp_ruleset *set)
 		const struct mptcp_policy_rule *rule = &set->rules[i];
 
 		by_id = by_id || (rule->key_mask.local_id && rule->key.local_id);
-		initial = initial || !rule->key_mask.local_id;
+		initial = initial || !rule->key_mask.local_id || !rule->key.local_id;
 	}
 	if (by_id && !initial)
 		say("no rule fits the initial subflow: its id is 0, whatever its endpoint. %s",
-		    "'from PREFIX' has a link in both roles");
+		    "'from PREFIX' matches a link in both roles");
 }
 
 static int policy_check(const char *file)
@@ -306,16 +357,12 @@ int policy_flush(const char *path)
 {
 	int cgroup = open_cgroup(path);
 	__u64 id = cgroup_id_of(cgroup);
-	char dir[PATH_SIZE];
 
 	lock(cgroup);
 	remove_stale_pins(cgroup);
-	if (find_policy(cgroup, path, id) < 0)
+	if (find_policy(cgroup, path, id) < 0 && !has_policy(id))
 		die("%s has no policy", path);
-	pin_path(dir, id, "");
-	remove_pins(dir);
-	forget_policy(id);
-	rmdir(PINS);	/* where no other cgroup has any */
+	remove_policy(id);
 	return 0;
 }
 

@@ -27,6 +27,7 @@ void policy_print_rule(char *out, size_t size, const struct mptcp_policy_rule *r
 
 /* mptcp_mark_user_policy.c */
 bool policy_of_cgroup(__u64 cgroup, struct mptcp_ruleset *set);
+bool has_policy(__u64 cgroup);
 int policy_flush(const char *path);
 
 #endif /* __MPTCP_MARK_USER_POLICY_H__ */

@@ -56,7 +56,7 @@ static unsigned long long parse_number(struct reader *r, const char *word, const
 	unsigned long long value;
 
 	errno = 0;
-	value = strtoull(text, end, 0);
+	value = strtoull(text, end, !strncasecmp(text, "0x", 2) ? 16 : 10);
 	if (!isdigit(*text) || errno || value > max)
 		refuse(r, "'%s' takes a number up to %llu, not '%s'", word, max, text);
 	return value;
@@ -172,13 +172,11 @@ static void read_family(struct reader *r, const char *word, char *arg)
 static void read_prefix(struct reader *r, const char *word, char *arg,
 			struct mptcp_policy_addr *prefix, struct mptcp_policy_addr *mask)
 {
+	static const struct mptcp_policy_addr mapped = { .byte = { [10] = 255, [11] = 255 } };
 	int family = strchr(arg, ':') ? AF_INET6 : AF_INET;
 	int first = family == AF_INET ? V4_BITS : 0, len = 128;
 	char *slash = strchr(arg, '/');
 
-	if (r->prefix_family && r->prefix_family != family)
-		refuse(r, "'from' and 'to' are of two families");
-	r->prefix_family = family;
 	if (slash) {
 		*slash = '\0';
 		len = first + integer(r, word, slash + 1, 0, 128 - first);
@@ -191,9 +189,15 @@ static void read_prefix(struct reader *r, const char *word, char *arg,
 		mask->byte[i / 8] |= 0x80 >> i % 8;
 	for (int i = 0; i < 16; i++)
 		if (prefix->byte[i] & ~mask->byte[i])
-			refuse(r, "%s/%d has bits behind its length", arg, len - first);
-	if (!len)	/* All that is IPv6 */
+			refuse(r, "%s/%d has bits set beyond its prefix length", arg, len - first);
+	/* IPv4 is ::ffff:0:0/96 here: in an IPv6 prefix that is shorter, it is not meant */
+	if (len < V4_BITS && mptcp_policy_within(&mapped, prefix, mask))
 		must_be(r, MPTCP_IS_INET6);
+	if (len >= V4_BITS && !prefix->word[0] && prefix->part[2] == htonl(0xffff))
+		family = AF_INET;
+	if (r->prefix_family && r->prefix_family != family)
+		refuse(r, "'from' and 'to' are of two families");
+	r->prefix_family = family;
 }
 
 static void read_from(struct reader *r, const char *word, char *arg)
@@ -208,8 +212,9 @@ static void read_to(struct reader *r, const char *word, char *arg)
 
 static void read_dev(struct reader *r, const char *word, char *arg)
 {
-	if (strlen(arg) >= MPTCP_POLICY_NAME)
-		refuse(r, "the name of a device has up to 15 characters, not '%s'", arg);
+	if (strlen(arg) >= MPTCP_POLICY_NAME || strpbrk(arg, "/:"))
+		refuse(r, "a device has a name of up to 15 characters, no / and no :, not '%s'",
+		       arg);
 	memcpy(r->rule->dev.name, arg, strlen(arg));
 }
 
@@ -344,7 +349,7 @@ static void read_word(struct reader *r, const char *name)
 		refuse(r, "unknown word '%.40s'", name);
 	bit = 1U << (word - words);
 	if (r->seen & bit)
-		refuse(r, "'%s' is there twice", name);
+		refuse(r, "'%s' is given twice", name);
 	r->seen |= bit;
 	if (!word->action && r->rule->actions)
 		refuse(r, "'%s' says which subflows: it goes before what is set on them", name);
@@ -367,29 +372,30 @@ static void read_rule(struct reader *r, char *text)
 		refuse(r, "no subflow is opened and accepted");
 	if ((r->prefix_family == AF_INET && (rule->key.is & MPTCP_IS_INET6)) ||
 	    (r->prefix_family == AF_INET6 && (rule->key.is & MPTCP_IS_INET)))
-		refuse(r, "a prefix of the other family");
+		refuse(r, "'family' and the prefix disagree");
 }
 
 void policy_read(const char *path, struct mptcp_ruleset *set)
 {
 	FILE *f = strcmp(path, "-") ? fopen(path, "r") : stdin;
 	struct reader r = { .file = f == stdin ? "standard input" : path };
-	char *text = NULL;
-	size_t size = 0;
-	ssize_t len;
+	char text[MAX_LINE + 2];
+	int c = 0, len;
 
 	if (!f)
 		die("%s: %s", path, strerror(errno));
 	memset(set, 0, sizeof(*set));
-	while ((len = getline(&text, &size, f)) >= 0) {
+	while (c != EOF) {
 		r.line++;
 		r.seen = 0;
 		r.prefix_family = 0;
-		if (len > MAX_LINE)
-			refuse(&r, "a line of more than %d characters", MAX_LINE);
-		for (ssize_t i = 0; i < len; i++)
-			if (iscntrl((unsigned char)text[i]) && !isspace(text[i]))
-				refuse(&r, "this is no text: byte %#x", text[i]);
+		for (len = 0; (c = getc(f)) != EOF && c != '\n'; text[len++] = c) {
+			if (len == MAX_LINE)
+				refuse(&r, "a line of more than %d characters", MAX_LINE);
+			if (iscntrl(c) && !strchr("\t\r", c ?: 1))
+				refuse(&r, "not a text file: byte 0x%x", c);
+		}
+		text[len] = '\0';
 		text[strcspn(text, "#")] = '\0';
 		if (strspn(text, " \t\r\n") == strlen(text))
 			continue;
@@ -399,11 +405,10 @@ void policy_read(const char *path, struct mptcp_ruleset *set)
 		read_rule(&r, text);
 		set->looks_at |= mptcp_policy_looks_at(r.rule);
 	}
-	if (ferror(f) || !feof(f))
+	if (ferror(f))
 		die("%s: %s", r.file, strerror(errno));
 	if (!set->num)
 		die("%s has no rules", r.file);
-	free(text);
 	if (f != stdin)
 		fclose(f);
 }

@@ -4,6 +4,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <net/if.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -158,7 +159,7 @@ static __u32 rule_of(const struct subflow *subflow, const struct mptcp_ruleset *
 	key.key.is |= !key.remote.word[0] && key.remote.part[2] == htonl(0xffff) ?
 		      MPTCP_IS_INET : MPTCP_IS_INET6;
 	if (s->flags & MPTCP_SHOW_BOUND)
-		memcpy(key.dev.name, s->device, sizeof(key.dev.name));
+		if_indextoname(s->ifindex, key.dev.name);
 	return mptcp_policy_find(set, &key);
 }
 

@@ -160,8 +160,12 @@ int do_status(const char *path, const struct mark_options *options)
 	int cgroup = path ? open_cgroup(path) : open_cgroup_root();
 	bool found = true;
 
-	if (cgroup >= 0)
+	if (cgroup >= 0) {
+		int locked = lock(cgroup);
+
 		remove_stale_pins(cgroup);
+		close(locked);
+	}
 	if (options->json) {
 		json = jsonw_new(stdout);
 		jsonw_pretty(json, false);

@@ -69,7 +69,10 @@ int mptcp_mark_show(struct bpf_iter__tcp *ctx)
 	out.token = msk->token;
 	out.id = subflow->subflow_id;
 	out.first_id = ~0;
-	if (msk->first) {
+	/* The kernel clears the id of a first subflow that is closed */
+	if (msk->first && msk->first->__sk_common.skc_state == TCP_CLOSE) {
+		out.first_id = 1;
+	} else if (msk->first) {
 		first = BPF_CORE_READ((struct inet_connection_sock *)msk->first, icsk_ulp_data);
 		out.first_id = BPF_CORE_READ(first, subflow_id);
 	}
@@ -81,7 +84,9 @@ int mptcp_mark_show(struct bpf_iter__tcp *ctx)
 	out.flags |= BPF_CORE_READ_BITFIELD(subflow, backup) ? MPTCP_SHOW_BACKUP_REMOTE : 0;
 	out.flags |= msk->first == (void *)ssk ? MPTCP_SHOW_INITIAL : 0;
 	out.flags |= BPF_CORE_READ_BITFIELD(subflow, request_mptcp) ||
-		     BPF_CORE_READ_BITFIELD(subflow, request_join) ? MPTCP_SHOW_OPENED : 0;
+		     BPF_CORE_READ_BITFIELD(subflow, request_join) ||
+		     (!BPF_CORE_READ_BITFIELD(subflow, mp_capable) &&
+		      !BPF_CORE_READ_BITFIELD(subflow, mp_join)) ? MPTCP_SHOW_OPENED : 0;
 	out.flags |= skc->skc_bound_dev_if ? MPTCP_SHOW_BOUND : 0;
 	out.state = skc->skc_state;
 	out.family = skc->skc_family;

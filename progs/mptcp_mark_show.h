@@ -21,7 +21,7 @@ struct mptcp_show_subflow {
 	__u64 received;
 	__u32 token;		/* local token of the connection */
 	__u32 id;		/* subflow_id, net/mptcp/protocol.h; 0: not known yet */
-	__u32 first_id;		/* subflow_id of the first subflow, ~0: there is none */
+	__u32 first_id;		/* subflow_id of the first subflow, 1: it is closed, ~0: none */
 	__u32 mark;
 	__u32 rtt;		/* smoothed, in microseconds */
 	__u32 ifindex;		/* of the device it is bound to, or else routed by; 0: none */

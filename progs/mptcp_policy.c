@@ -18,6 +18,7 @@
 #define DEV_HASH_SIZE	256	/* NETDEV_HASHENTRIES, include/linux/netdevice.h */
 #define DEV_HASH_CHAIN	32	/* as far as a device is looked for */
 #define NEW		-1	/* a subflow that came to no rule before */
+#define AGAIN		0x100	/* what it was set to may be lost */
 
 /* Callbacks that tell when a pending join has its id, or a backup flag changed */
 #define PENDING_FLAGS	(BPF_SOCK_OPS_PARSE_ALL_HDR_OPT_CB_FLAG | BPF_SOCK_OPS_STATE_CB_FLAG)
@@ -49,6 +50,7 @@ struct policy_state {
 	__u32 ordinal;
 	__u32 flags;		/* callbacks that we asked for, to be cleared again */
 	__u32 rule;		/* number of the rule that it came to, or 0 */
+	__u32 policy;		/* the id of the map that has the rule */
 	__u8 is;		/* the bits of its backup flags as they were then */
 	bool pending;		/* accepted, and has no id yet */
 	bool undecided;		/* opened, and its local address is not known yet */
@@ -63,7 +65,7 @@ struct {
 } policy_states SEC(".maps");
 
 /* The policy of our cgroup, unless a cgroup below that has the socket has its own */
-static struct mptcp_ruleset *find_policy(struct sock *sk)
+static struct mptcp_ruleset *find_policy(struct sock *sk, __u32 *map_id)
 {
 	struct cgroup *cgroup = sk->sk_cgrp_data.cgroup, *ancestor;
 	__u64 id = cgroup->kn->id;
@@ -78,7 +80,10 @@ static struct mptcp_ruleset *find_policy(struct sock *sk)
 		id = BPF_CORE_READ(ancestor, kn, id);
 	}
 	inner = id == own_cgroup ? bpf_map_lookup_elem(&mptcp_policies, &id) : NULL;
-	return inner ? bpf_map_lookup_elem(inner, &zero) : NULL;
+	if (!inner)
+		return NULL;
+	*map_id = ((struct bpf_map *)inner)->id;
+	return bpf_map_lookup_elem(inner, &zero);
 }
 
 /* What the kernel's dev_get_by_index() finds */
@@ -145,8 +150,11 @@ static void describe(struct mptcp_policy_subflow *s, struct mptcp_ruleset *polic
 		     struct sock *sk, __u32 ordinal)
 {
 	struct mptcp_subflow_context *subflow = subflow_of(sk);
+	/* One that fell back before its SYN asks for nothing */
 	bool opened = BPF_CORE_READ_BITFIELD(subflow, request_mptcp) ||
-		      BPF_CORE_READ_BITFIELD(subflow, request_join);
+		      BPF_CORE_READ_BITFIELD(subflow, request_join) ||
+		      (!BPF_CORE_READ_BITFIELD(subflow, mp_capable) &&
+		       !BPF_CORE_READ_BITFIELD(subflow, mp_join));
 
 	s->key.ordinal = ordinal;
 	s->key.local_id = subflow->local_id;
@@ -160,10 +168,10 @@ static void describe(struct mptcp_policy_subflow *s, struct mptcp_ruleset *polic
 }
 
 /* Inlined, as it has more arguments than a function may have */
-static __always_inline void set_option(void *ctx, bool wanted, __u64 *refused, int level, int name,
-				       void *value, int len)
+static __always_inline void set_option(void *ctx, bool wanted, bool count, __u64 *refused,
+				       int level, int name, void *value, int len)
 {
-	if (wanted && bpf_setsockopt(ctx, level, name, value, len))
+	if (wanted && bpf_setsockopt(ctx, level, name, value, len) && count)
 		__sync_fetch_and_add(refused, 1);
 }
 
@@ -181,6 +189,7 @@ __noinline __u32 find_rule(const struct mptcp_ruleset *policy,
 static __u32 apply(void *ctx, struct mptcp_ruleset *policy, struct sock *sk,
 		   struct mptcp_policy_subflow *s, int before)
 {
+	bool again = before > 0 && (before & AGAIN);
 	__u32 number = find_rule(policy, s), mark, one = 1;
 	struct mptcp_policy_stats *stats;
 	struct mptcp_policy_rule *rule;
@@ -189,14 +198,17 @@ static __u32 apply(void *ctx, struct mptcp_ruleset *policy, struct sock *sk,
 	barrier_var(number);
 	if (!number && before == NEW)
 		__sync_fetch_and_add(&policy->unmatched, 1);
-	if (!number || number == before || number > MPTCP_POLICY_RULES)
+	if (again)
+		before &= ~AGAIN;
+	if (!number || (number == before && !again) || number > MPTCP_POLICY_RULES)
 		return number;
 	rule = &policy->rules[number - 1];
 	stats = &policy->stats[number - 1];
-	__sync_fetch_and_add(&stats->matched, 1);
+	if (number != before)
+		__sync_fetch_and_add(&stats->matched, 1);
 
 #define SET(action, level, name, value)							\
-	set_option(ctx, rule->actions & (1 << MPTCP_SET_##action),			\
+	set_option(ctx, rule->actions & (1 << MPTCP_SET_##action), number != before,	\
 		   &stats->refused[MPTCP_SET_##action], level, name, &(value), sizeof(value))
 
 	mark = (sk->sk_mark & ~rule->mark_mask) | (rule->mark & rule->mark_mask);
@@ -240,7 +252,7 @@ static void handle_new(struct bpf_sock_ops *skops, struct bpf_sock *ssk, struct 
 {
 	struct sock *sk = bpf_core_cast(ssk, struct sock);
 	struct mptcp_subflow_context *subflow = subflow_of(sk);
-	__u32 ordinal, rule, looks_at, id = subflow->subflow_id;
+	__u32 ordinal, rule, looks_at, map_id = 0, id = subflow->subflow_id;
 	struct mptcp_policy_subflow s = {};
 	struct mptcp_ruleset *policy;
 	struct policy_state *state = NULL;
@@ -248,7 +260,7 @@ static void handle_new(struct bpf_sock_ops *skops, struct bpf_sock *ssk, struct 
 
 	/* Kept in any case, so that a later policy knows the order */
 	ordinal = join ? join_ordinal(msk, id) : initial_ordinal(msk);
-	policy = find_policy(sk);
+	policy = find_policy(sk, &map_id);
 	looks_at = policy ? policy->looks_at : 0;
 	pending = join && !id;
 	undecided = subflow->local_id < 0 && (looks_at & MPTCP_POLICY_ENDPOINT);
@@ -270,8 +282,10 @@ static void handle_new(struct bpf_sock_ops *skops, struct bpf_sock *ssk, struct 
 		return;
 	describe(&s, policy, sk, ordinal);
 	rule = apply(skops, policy, sk, &s, NEW);
-	if (state)
+	if (state) {
 		state->rule = rule;
+		state->policy = map_id;
+	}
 }
 
 /* The subflow has its id now, or its address, or another backup flag? */
@@ -284,7 +298,9 @@ static void handle_change(struct bpf_sock_ops *skops, struct bpf_sock *ssk,
 	struct mptcp_policy_subflow s = {};
 	struct mptcp_ruleset *policy;
 	__u8 is = backup_bits(subflow);
-	bool again = false;
+	bool again = false, decided = false, lost = false;
+	__u32 map_id = 0;
+	int before = 0;
 
 	if (state->pending) {
 		if (!subflow->subflow_id && !closed) {
@@ -294,21 +310,27 @@ static void handle_change(struct bpf_sock_ops *skops, struct bpf_sock *ssk,
 		/* The kernel may have replaced what was set as it gave the id */
 		state->pending = false;
 		again = true;
+		lost = !subflow->subflow_id;
 	}
 	if (state->undecided && subflow->local_id >= 0) {
 		state->undecided = false;
-		again = true;
+		decided = true;
 	}
-	if (!again && is == state->is)
+	if (!again && !decided && is == state->is)
 		return;
 
 	state->is = is;
-	policy = find_policy(sk);
-	if (policy && closed) {
+	policy = find_policy(sk, &map_id);
+	if (policy && lost) {
 		__sync_fetch_and_add(&policy->failed, 1);
-	} else if (policy) {
+	} else if (policy && !closed) {
 		describe(&s, policy, sk, state->ordinal);
-		state->rule = apply(skops, policy, sk, &s, again ? 0 : state->rule);
+		if (decided)
+			before = NEW;
+		else if (state->policy == map_id)
+			before = state->rule;
+		state->rule = apply(skops, policy, sk, &s, again ? before | AGAIN : before);
+		state->policy = map_id;
 	}
 	if (!policy || !(policy->looks_at & MPTCP_POLICY_BACKUP))
 		let_go(skops, state);
@@ -357,13 +379,18 @@ static __u32 known_ordinal(struct sock *sk, struct policy_state *state)
 {
 	struct mptcp_subflow_context *subflow = subflow_of(sk);
 	struct mptcp_sock *msk = bpf_core_cast(subflow->conn, struct mptcp_sock);
-	struct sock *first = msk->first;
+	struct sock *first;
 
 	if (state)
 		return state->ordinal;
+	first = msk->first;
 	if (first == sk)
 		return 1;
-	return first && subflow_of(first)->subflow_id == 1 ? subflow->subflow_id : 0;
+	/* The kernel clears the id of a first subflow that is closed */
+	if (first && (first->__sk_common.skc_state == TCP_CLOSE ||
+		      subflow_of(first)->subflow_id == 1))
+		return subflow->subflow_id;
+	return 0;
 }
 
 /* The policy for the subflows that there are, in the network namespace of the reader */
@@ -377,7 +404,7 @@ int mptcp_policy_apply(struct bpf_iter__tcp *ctx)
 	struct tcp_sock *tp;
 	struct sock *sk;
 	int flags, present;
-	__u32 ordinal, rule;
+	__u32 ordinal, rule, map_id = 0;
 
 	if (!skc || skc->skc_state == TCP_LISTEN || skc->skc_state == TCP_CLOSE)
 		return 0;
@@ -385,7 +412,7 @@ int mptcp_policy_apply(struct bpf_iter__tcp *ctx)
 	if (!tp || !tp->is_mptcp)
 		return 0;
 	sk = bpf_core_cast(tp, struct sock);
-	policy = find_policy(sk);
+	policy = find_policy(sk, &map_id);
 	if (!policy)
 		return 0;
 
@@ -403,10 +430,17 @@ int mptcp_policy_apply(struct bpf_iter__tcp *ctx)
 			state->flags |= flags & ~present;
 			state->is = backup_bits(subflow_of(sk));
 		}
+	} else if (state && state->flags && !state->pending) {
+		/* The policy before named backup, this one does not */
+		flags = tp->bpf_sock_ops_cb_flags & ~state->flags;
+		if (!bpf_setsockopt(tp, SOL_TCP, TCP_BPF_SOCK_OPS_CB_FLAGS, &flags, sizeof(flags)))
+			state->flags = 0;
 	}
 	describe(&s, policy, sk, ordinal);
 	rule = apply(tp, policy, sk, &s, 0);
-	if (state)
+	if (state) {
 		state->rule = rule;
+		state->policy = map_id;
+	}
 	return 0;
 }

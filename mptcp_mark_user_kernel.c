@@ -91,7 +91,7 @@ const char *refusal(void)
 	if (err == EMFILE || err == ENFILE || err == ENOMEM)
 		return strerror(err);
 	if (err == EPERM || !is_capable())
-		return "it takes CAP_SYS_ADMIN, or BPF, NET_ADMIN and PERFMON, of the host";
+		return "root lacks CAP_BPF, CAP_NET_ADMIN, CAP_PERFMON, or CAP_SYS_ADMIN for all";
 	check_kernel();
 	return *reason ? reason : "it does not say why";
 }

@@ -282,8 +282,8 @@ line_options()
 	mkdir "$cgroup"
 	words=(run attach load set detach status show -b -m -t -M -D -n -j -w -h -V -- --mask
 	       --base= --base=1 -b0x -1 0 1 0xffffffff 4294967296 99999999999999999999 -0 1e3
-	       "" " " %s%n $'\n' $'\377' "$cgroup" "$cgroup" "$cgroup" /nonexistent /dev/null true -w0.01
-	       /sys/fs/bpf/options "$(printf '%05000d' 0)")
+	       "" " " %s%n $'\n' $'\377' "$cgroup" "$cgroup" "$cgroup" /nonexistent /dev/null
+	       true -w0.01 /sys/fs/bpf/options "$(printf '%05000d' 0)")
 	for ((i = 0; i < (${short:-0} ? 200 : 3000); i++)); do
 		args=("${words[SRANDOM % 7]}")
 		while ((SRANDOM % 4)); do

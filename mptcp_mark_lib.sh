@@ -62,12 +62,18 @@ check_capabilities()
 	done
 }
 
+# bash names a file that cannot be run, too, where there is no other
+is_tool()
+{
+	[ -x "$(type -P "$1")" ]
+}
+
 # There, and not broken
 check_tool()
 {
 	local why version=-V
 
-	type -P "$1" >/dev/null || missing "no $1: install it, or run 'make setup'"
+	is_tool "$1" || missing "no $1: install it, or run 'make setup'"
 	[ "$1" != tcpdump ] || version=--version
 	why="$("$1" "$version" 2>&1 >/dev/null)" || missing "$1 does not work: ${why##*$'\n'}"
 }
@@ -80,7 +86,7 @@ check_machine()
 	[ -z "${MPTCP_MARK_CONTAINED:-}" ] || return 0	# it was done before
 	check_root
 	for tool in awk find grep mkdir mktemp mount sed sort stat; do
-		type -P "$tool" >/dev/null || missing "no $tool: install it"
+		is_tool "$tool" || missing "no $tool: install it"
 	done
 	check_capabilities DAC_OVERRIDE=1 NET_ADMIN=12 SYS_ADMIN=21
 	[[ " $* " != *" tcpdump "* ]] || check_capabilities SETGID=6 SETUID=7 NET_RAW=13

@@ -7,13 +7,14 @@
 limit="$(sed -n 's/^timeout=//p' "$dir/../settings")"
 
 # $1: log, the rest: a command, which must succeed in half of the time that kselftest
-# gives it. Cgroups of its own are below ours
+# gives it, if no other time is set. Cgroups of its own are below ours
+seconds=$((limit / 2))
 run_once()
 {
 	local log="$1"
 	shift
 
-	timeout -k 5 "$((limit / 2))" unshare --cgroup "$@" >"$log" 2>&1 </dev/null
+	timeout -k 5 "$seconds" unshare --cgroup "$@" >"$log" 2>&1 </dev/null
 }
 
 # $1: what it was, $2: its exit code; the output is in $state/out
@@ -143,7 +144,7 @@ line_table()
 	local calls=$((short ? 100000 : 1000000))
 
 	MPTCP_MARK_CALLS="$calls" run_once "$state/out" \
-		./mptcp_mark_progs.sh -w "$limit" -t mptcp_mark_table/threads
+		./mptcp_mark_progs.sh -w "$seconds" -t mptcp_mark_table/threads
 	result "$calls calls" "$?"
 }
 
@@ -157,13 +158,13 @@ kernel_memory()
 # each connection makes
 line_joins()
 {
-	local n=$((short ? 200 : 13000)) cgroup pid
+	local n=$((short ? 200 : 20000)) seconds=3600 cgroup pid
 
 	cgroup="$(memory_cgroup)"
 	{
 		[ -z "$cgroup" ] || echo "$BASHPID" >"$cgroup/cgroup.procs"
 		MPTCP_MARK_CHURN="$n" run_once "$state/out" \
-			./mptcp_mark_progs.sh -w "$limit" -t mptcp_mark_many/churn
+			./mptcp_mark_progs.sh -w "$seconds" -t mptcp_mark_many/churn
 	} &
 	pid=$!
 	: >"$state/log"

@@ -76,7 +76,7 @@ memory_cgroup()
 	fi
 }
 
-# In a cgroup that may have $1 bytes, which its file $2 says, or with the first version $3
+# Little more than they take at most, 90 MB: with less, the kernel kills some
 line_memory()
 {
 	local cgroup bytes=$((96 << 20))

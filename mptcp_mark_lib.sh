@@ -15,7 +15,7 @@ state=/run/mptcp_mark
 results="$state/results"
 
 # Exit code where the machine lacks something: 1, or 4 for a kselftest
-missing_rc="${missing_rc:-1}"
+missing_rc=1
 
 die()
 {
@@ -214,10 +214,10 @@ contain()
 	trap - INT TERM
 }
 
-# In the process that contain() starts
+# In the process that contain() starts, the first of its namespace
 is_contained()
 {
-	[ "${MPTCP_MARK_CONTAINED:-}" = all ] || return
+	[[ "${MPTCP_MARK_CONTAINED:-}" = all && $$ -eq 1 ]] || return
 	unset MPTCP_MARK_CONTAINED
 	# Or this script would take itself for one that is still to be contained
 	if ! mount -t bpf none /sys/fs/bpf || ! ip link set lo up; then

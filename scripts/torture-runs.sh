@@ -41,6 +41,7 @@ run_often()
 			began=$((${EPOCHREALTIME/[.,]/} - began))
 			worst=$((began > worst ? began : worst))
 		done
+		echo "$i of $n, the longest so far took $((worst / 1000)) ms"
 	done
 	[ "$rc" -ne 0 ] || ok "$n runs of $n, the longest took $((worst / 1000)) ms of $limit s"
 }

@@ -51,6 +51,7 @@ check_environment()
 	local name
 
 	check_machine ip ss sysctl nft curl python3 nsenter setsid "$@"
+	[ -z "${MPTCP_MARK_CONTAINED:-}" ] || return 0	# it was done before
 	ss -HM >/dev/null 2>&1 || missing "ss has no -M: install iproute2 5.7 or newer"
 	ip mptcp limits show >/dev/null 2>&1 ||
 		missing "ip has no 'ip mptcp': install iproute2 5.7 or newer"

@@ -12,6 +12,9 @@ usage()
 	  LINE    these alone, instead of all; the result of each is KTAP, with a line for
 	          each of its cases behind "# "
 	  --list  the lines that there are
+
+	A program mptcp_mark that somebody else loads meanwhile, and has not attached for
+	half a minute, is taken for one that is left behind.
 	USAGE
 }
 

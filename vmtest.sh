@@ -32,7 +32,8 @@ usage()
 
 	Variables: KSRC, O, CLANG as for make; PLATFORM, x86_64, aarch64 or s390x, if not
 	that of the host; QEMU, the qemu-system-* to use; ROOT, a folder with a root file
-	system for the VM, if not one of Debian's packages
+	system for the VM, if not one of Debian's packages; APPEND, more for the kernel's
+	command line
 	USAGE
 }
 

@@ -26,7 +26,7 @@ run_limit=600
 test_limit=120
 # Of mitigations, the kernel warns: not what is to be found here
 append="loglevel=6 mitigations=off kmemleak=on printk.time=1 printk.devkmsg=on"
-append+=" log_buf_len=4M panic=-1 mptcp_mark.reproducer=1"
+append+=" log_buf_len=4M panic=-1 ${APPEND:-}"
 
 # That there is a /dev/kvm does not mean that it works, nor that it is no emulation
 # itself: let it count to 100,000,000, in less than a second where it is none

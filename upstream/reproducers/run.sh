@@ -46,4 +46,6 @@ for name in '"${NAMES:-$names}"'; do
 	[ "$code" -ne 1 ] || rc=1
 done
 exit $rc'
+# With Debian's other security modules, 02 does not show its fault
+export APPEND="mptcp_mark.reproducer=1 lsm=bpf"
 "$here/vmtest.sh" "$@" -f "$programs/reproducers" -e "$command"

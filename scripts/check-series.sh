@@ -85,8 +85,9 @@ build_bpf()
 
 	c="$(newest_clang "$ksrc")"
 	make -C "$bpf" CLANG="${c:-clang}" LLVM_STRIP="llvm-strip${c#clang}" LSKELS= LSKELS_EXTRA= \
-		LSKELS_SIGNED= LINKED_SKELS= TRUNNER_EXTRA_FILES= LIBARENA_SKEL= LIBARENA_ASAN_SKEL= \
-		SKIP_DOCS=1 SKIP_LLVM=1 SKIP_LIBBFD=1 SKIP_CRYPTO=1 feature-llvm=0 -j"$(nproc)" "$bpf/test_progs"
+		LSKELS_SIGNED= LINKED_SKELS= TRUNNER_EXTRA_FILES= LIBARENA_SKEL= \
+		LIBARENA_ASAN_SKEL= SKIP_DOCS=1 SKIP_LLVM=1 SKIP_LIBBFD=1 SKIP_CRYPTO=1 \
+		feature-llvm=0 -j"$(nproc)" "$bpf/test_progs"
 }
 
 build_net()
@@ -97,7 +98,8 @@ build_net()
 	[ -e "$out/.config" ] ||
 		{ cat "$here/scripts/vm.config" "$here/config" >"$out/all" &&
 		  make -C "$tree" O="$out" KCONFIG_ALLCONFIG="$out/all" allnoconfig; } || return
-	make -C "$tree" O="$out" -j"$(nproc)" net/mptcp/ net/core/filter.o net/core/sock.o
+	make -C "$tree" O="$out" -j"$(nproc)" \
+		net/mptcp/ net/core/filter.o net/core/sock.o
 }
 
 apply()

@@ -37,9 +37,18 @@ grep -aoh 'matrix;[^;]*;[^;]*;[^;]*;[^;]*;[^;]*$' "$@" | tr -d '\r' | perl -CS -
 	my $k = $release =~ s/^(\d+\.\d+).*/$1/r;
 	$releases{$release}++ or push @releases, $release;
 	$kernels{$k}++ or push @kernels, $k;
-	$columns{$table}{$column}{$k}++ or $seen{$table}{$column}++ or push @{$order{$table}}, $column;
+	$columns{$table}{$column} or push @{$order{$table}}, $column;
+	$columns{$table}{$column}{$k} = 1;
 	$options{$table}{$option}++ or push @{$rows{$table}}, $option;
 	$of{$table}{$option}{$column}{$k} = $outcome;
+	# The outcome, or, where they differ, that of each kernel
+	sub cell {
+		my ($of, %with) = @_;
+		push @{$with{$of->{$_}}}, $_ for grep { $of->{$_} } @kernels;
+		my @outcomes = sort { $with{$a}[0] <=> $with{$b}[0] } keys %with;
+		return $outcomes[0] // "-" if @outcomes < 2;
+		return join(", ", map { "$_ (" . join(", ", @{$with{$_}}) . ")" } @outcomes);
+	}
 	END {
 		my %captions = (
 			subflow => "Set on a subflow, at each hook",
@@ -54,22 +63,17 @@ grep -aoh 'matrix;[^;]*;[^;]*;[^;]*;[^;]*;[^;]*$' "$@" | tr -d '\r' | perl -CS -
 		for my $t (qw(subflow lasting msk reach)) {
 			my (@groups, %members);
 			for my $o (@{$rows{$t}}) {
-				my @cells = map {
-					my ($cell, %by) = $of{$t}{$o}{$_};
-					push @{$by{$cell->{$_}}}, $_ for grep { $cell->{$_} } @kernels;
-					my @outcomes = sort { $by{$a}[0] <=> $by{$b}[0] } keys %by;
-					@outcomes > 1 ?
-						join(", ", map { "$_ (" . join(", ", @{$by{$_}}) . ")" }
-							   @outcomes) : $outcomes[0] // "-";
-				} @{$order{$t}};
-				my $key = join("\n     - ", @cells);
+				my $key = join("\n     - ",
+					       map { cell($of{$t}{$o}{$_}) } @{$order{$t}});
 				$members{$key} or push @groups, $key;
 				push @{$members{$key}}, $o;
 			}
-			print "\n.. list-table:: $captions{$t}\n   :header-rows: 1\n\n   * - Option";
+			print "\n.. list-table:: $captions{$t}";
+			print "   :header-rows: 1\n\n   * - Option";
 			for my $c (@{$order{$t}}) {
 				my @with = grep { $columns{$t}{$c}{$_} } @kernels;
-				print "     - $c", @with < @kernels ? " (" . join(", ", @with) . ")" : "";
+				my $with = @with < @kernels ? " (" . join(", ", @with) . ")" : "";
+				print "     - $c$with";
 			}
 			for my $g (@groups) {
 				print wrap("   * - ", "       ", join(", ", @{$members{$g}}));

@@ -76,7 +76,7 @@ static void check_machine(void)
 	int fd = socket(AF_INET, SOCK_STREAM, IPPROTO_MPTCP);
 
 	if (geteuid() || fd < 0) {
-		fprintf(stderr, "skipped: this takes root, CONFIG_MPTCP=y and net.mptcp.enabled=1\n");
+		fprintf(stderr, "skipped: takes root, CONFIG_MPTCP=y and net.mptcp.enabled=1\n");
 		exit(KSFT_SKIP);
 	}
 	close(fd);
@@ -84,6 +84,7 @@ static void check_machine(void)
 
 int main(int argc, char **argv)
 {
+	static const int signal_nrs[] = { SIGINT, SIGTERM, SIGHUP, SIGCHLD };
 	bool chosen[ARRAY_SIZE(benches)] = {}, failed = false;
 	int i;
 
@@ -99,10 +100,8 @@ int main(int argc, char **argv)
 		return KSFT_FAIL;
 	}
 	sigemptyset(&signals);
-	sigaddset(&signals, SIGINT);
-	sigaddset(&signals, SIGTERM);
-	sigaddset(&signals, SIGHUP);
-	sigaddset(&signals, SIGCHLD);
+	for (i = 0; i < ARRAY_SIZE(signal_nrs); i++)
+		sigaddset(&signals, signal_nrs[i]);
 	sigprocmask(SIG_BLOCK, &signals, NULL);
 	prctl(PR_SET_CHILD_SUBREAPER, 1);
 	libbpf_set_strict_mode(LIBBPF_STRICT_ALL);

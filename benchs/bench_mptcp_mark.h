@@ -14,7 +14,7 @@
 #define ROUNDS_MAX	256
 
 /* The end of this benchmark: it cannot go on, or something is wrong */
-void __printf(1, 2) __attribute__((noreturn)) die(const char *fmt, ...);
+void __printf(1, 2) __noreturn die(const char *fmt, ...);
 
 /* ---- Programs, for the cgroup of the benchmarks */
 
@@ -32,52 +32,35 @@ enum variant {
 #define TREE_CONNS	90
 #define WARM_UP		10	/* of these, until a new program is in the caches */
 
-struct prog {
-	enum variant variant;
-	struct bpf_program *prog;	/* NULL: none, or the tree has none */
-	struct bpf_link *link;
-	struct bpf_object *obj;		/* either of them is its owner */
-	struct mptcp_policy *policy;
-};
-
 /*
- * Load programs into progs[], by variant. Each round loads them again, as their
- * place in memory makes a tenth of their time.
+ * Each round loads what it compares again, as the place of a program in memory makes
+ * a tenth of its time.
  */
-void progs_load(struct prog *progs, const enum variant *order, int n);
-void progs_unload(struct prog *progs, const enum variant *order, int n);
-void prog_attach(struct prog *p);
-
+void progs_load(const enum variant *order, int n);
+void progs_unload(void);
+void prog_attach(enum variant v);
+void prog_replace(enum variant attached, enum variant v);
+void prog_detach(enum variant attached);
+int prog_fd(enum variant v);		/* -1: older trees have no such program */
 const char *prog_name(enum variant v);
 
-/* The i-th of n in a round, so that each comes first as often as the others */
-enum variant in_turn(const enum variant *order, int n, int round, int i);
+/* By the table, which must be attached, the connection has the marks of a program */
+bool conn_is_right(enum variant v, const struct mark_conn *c);
 
-/* n connections of this namespace have the marks of a program, and there are no others */
-void check_marks(enum variant variant, long n);
+/* ---- Networks: in each a client, a server, and three links between them */
 
-/* ---- The network: a client, a server, and three links between them */
-
-struct net {
-	int client, server;		/* namespaces */
-	int listen_fd;			/* MPTCP, outside of the cgroup */
-	int plain_fd;			/* TCP, in the cgroup */
-};
-
-/* Open n networks, enter the client of the first, and join the cgroup */
-void nets_open(struct net *net, int n);
-void netns_enter(int fd);
+/* Open n networks, join the cgroup, enter the first client, and stay on one CPU */
+void nets_open(int n);
+void net_enter(int i);
 
 /*
  * A connection that has carried a byte and has all its subflows. One whose joins
  * do not come, or that falls back to TCP for lack of a token, is replaced.
  */
-void net_connect(const struct net *net, struct mark_conn *c);
-int net_try_connect(const struct net *net, struct mark_conn *c);
-void net_connect_plain(const struct net *net, struct mark_conn *c);
+void net_connect(struct mark_conn *c);
+int net_try_connect(struct mark_conn *c);
+void net_connect_plain(struct mark_conn *c);
 extern long replaced;			/* connections */
-
-void run_on_one_cpu(void);
 
 /* ---- The report */
 

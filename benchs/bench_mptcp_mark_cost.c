@@ -2,36 +2,39 @@
 /* What a program itself takes, as the kernel measures it (bpf_stats). */
 #include "bench_mptcp_mark.h"
 
-static void get_stats(const struct prog *p, double *ns, double *calls)
+static void get_stats(enum variant v, double *ns, double *calls)
 {
 	struct bpf_prog_info info = {};
 	__u32 len = sizeof(info);
 
-	if (bpf_prog_get_info_by_fd(bpf_program__fd(p->prog), &info, &len))
+	if (bpf_prog_get_info_by_fd(prog_fd(v), &info, &len))
 		die("bpf_prog_info: %s", strerror(errno));
 	*ns = info.run_time_ns;
 	*calls = info.run_cnt;
 }
 
 /* What a program takes while connections open: per subflow of MPTCP, or per call */
-static double measure(const struct net *net, struct prog *p, bool plain)
+static double measure(enum variant v, bool plain)
 {
 	double ns, calls, ns_before = 0, calls_before = 0;
 	struct mark_conn conn[TREE_CONNS];
 	int i;
 
-	prog_attach(p);
+	prog_attach(v);
 	for (i = 0; i < TREE_CONNS; i++) {
 		if (i == WARM_UP)
-			get_stats(p, &ns_before, &calls_before);
-		(plain ? net_connect_plain : net_connect)(net, &conn[i]);
+			get_stats(v, &ns_before, &calls_before);
+		(plain ? net_connect_plain : net_connect)(&conn[i]);
 	}
-	get_stats(p, &ns, &calls);
-	if (!plain)
-		check_marks(p->variant, TREE_CONNS);
-	for (i = 0; i < TREE_CONNS; i++)
+	get_stats(v, &ns, &calls);
+	prog_attach(TABLE);
+	for (i = 0; i < TREE_CONNS; i++) {
+		if (!plain && !conn_is_right(v, &conn[i]))
+			die("%s: wrong marks of connection %d", prog_name(v), i);
 		mark_disconnect(&conn[i]);
-	mark_detach(&p->link);
+	}
+	prog_detach(TABLE);
+	prog_detach(v);
 	return (ns - ns_before) /
 	       (plain ? calls - calls_before : (TREE_CONNS - WARM_UP) * SUBFLOWS);
 }
@@ -40,7 +43,7 @@ void bench_cost(void)
 {
 	static const enum variant order[] = {
 		EMPTY, CONSTANT, OURS, TREE, POLICY, POLICY_32, POLICY_BACKUP
-	}, plain[] = { EMPTY, OURS, POLICY };
+	}, plain[] = { EMPTY, OURS, POLICY }, table[] = { TABLE };
 	static struct figure subflow[VARIANTS], more = {
 		"mark_more_ns",
 		"mptcp_mark takes %.0f ns more than a constant mark for each subflow", AT_MOST, 76
@@ -60,29 +63,27 @@ void bench_cost(void)
 	};
 	double ns[VARIANTS], call_ns[VARIANTS];
 	char line[128];
-	struct prog progs[VARIANTS];
 	enum variant v;
-	struct net net;
 	int i, round;
 
-	nets_open(&net, 1);
+	nets_open(1);
 	if (bpf_enable_stats(BPF_STATS_RUN_TIME) < 0)
 		die("bpf_stats: %s", strerror(errno));
-	run_on_one_cpu();
 	for (round = 0; round < ROUNDS; round++) {
-		progs_load(progs, order, ARRAY_SIZE(order));
+		progs_load(order, ARRAY_SIZE(order));
+		progs_load(table, 1);
 		for (i = 0; i < ARRAY_SIZE(order); i++) {
-			v = in_turn(order, ARRAY_SIZE(order), round, i);
-			if (!progs[v].prog)
+			v = order[(round + i) % ARRAY_SIZE(order)];
+			if (prog_fd(v) < 0)
 				continue;
-			ns[v] = measure(&net, &progs[v], false);
+			ns[v] = measure(v, false);
 			figure_add(&subflow[v], ns[v]);
 		}
 		for (i = 0; i < ARRAY_SIZE(plain); i++) {
-			v = in_turn(plain, ARRAY_SIZE(plain), round, i);
-			call_ns[v] = measure(&net, &progs[v], true);
+			v = plain[(round + i) % ARRAY_SIZE(plain)];
+			call_ns[v] = measure(v, true);
 		}
-		progs_unload(progs, order, ARRAY_SIZE(order));
+		progs_unload();
 		figure_add(&more, ns[OURS] - ns[CONSTANT]);
 		figure_add(&rule_1, ns[POLICY] / ns[OURS]);
 		figure_add(&rules_32, ns[POLICY_32] / ns[OURS]);

@@ -4,11 +4,9 @@
 #include "bench_mptcp_mark.h"
 
 #define SERVER_ADDR	"10.0.1.2"
+#define NETS_MAX	12
+#define TRIES		50	/* for a connection, until that is a limit */
 #define STALL_NS	5e9	/* a join has come by then, or does not */
-
-/* Connections in a row that have to be replaced, until that is a limit */
-#define STALLED_MAX	3
-#define FALLBACKS_MAX	50
 
 /* All ports, and none kept by TIME_WAIT: as many connections in a row as wanted */
 #define SYSCTLS									\
@@ -36,9 +34,14 @@ static const char server_setup[] = SYSCTLS
 	"done\n"
 	"ip mptcp limits set subflows 2 add_addr_accepted 0\n";
 
+static struct {
+	int client, server;		/* namespaces */
+	int listen_fd;			/* outside of the cgroup */
+} nets[NETS_MAX], *net;
+
 long replaced;
 
-void netns_enter(int fd)
+static void netns_enter(int fd)
 {
 	if (setns(fd, CLONE_NEWNET))
 		die("setns: %s", strerror(errno));
@@ -51,68 +54,72 @@ static int new_netns(void)
 	return open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
 }
 
-static int listen_at(int netns, int proto)
+void net_enter(int i)
 {
-	struct network_helper_opts opts = { .backlog = 4096, .proto = proto };
-	int fd;
-
-	netns_enter(netns);
-	fd = start_server_str(AF_INET, SOCK_STREAM, SERVER_ADDR, 0, &opts);
-	if (fd < 0)
-		die("no listener: %s", strerror(errno));
-	return fd;
+	net = &nets[i];
+	netns_enter(net->client);
 }
 
-void nets_open(struct net *net, int n)
+/*
+ * On one CPU: where the scheduler happens to place the process, beside the kernel's
+ * workers or not, makes more than any program.
+ */
+void nets_open(int n)
 {
+	struct network_helper_opts opts = { .backlog = 4096, .proto = IPPROTO_MPTCP };
 	char server[64];
+	cpu_set_t one;
 	int i;
 
 	for (i = 0; i < n; i++) {
-		net[i].server = new_netns();
-		snprintf(server, sizeof(server), "/proc/%d/fd/%d", getpid(), net[i].server);
+		nets[i].server = new_netns();
+		snprintf(server, sizeof(server), "/proc/%d/fd/%d", getpid(), nets[i].server);
 		setenv("server", server, 1);
-		net[i].client = new_netns();
+		nets[i].client = new_netns();
 		if (system(client_setup))
 			die("the client could not be set up");
-		netns_enter(net[i].server);
+		netns_enter(nets[i].server);
 		if (system(server_setup))
 			die("the server could not be set up");
-		net[i].listen_fd = listen_at(net[i].server, IPPROTO_MPTCP);
+		nets[i].listen_fd = start_server_str(AF_INET, SOCK_STREAM, SERVER_ADDR, 0, &opts);
+		if (nets[i].listen_fd < 0)
+			die("no listener: %s", strerror(errno));
 	}
 	/* What is opened from here on is in the cgroup */
 	if (join_parent_cgroup(MARK_CGROUP))
 		die("the cgroup could not be joined");
-	for (i = 0; i < n; i++)
-		net[i].plain_fd = listen_at(net[i].server, 0);
-	netns_enter(net[0].client);
+	net_enter(0);
+	CPU_ZERO(&one);
+	CPU_SET(sched_getcpu(), &one);
+	sched_setaffinity(0, sizeof(one), &one);
 }
 
-static int open_conn(int listen_fd, int proto, struct mark_conn *c)
+/* A connection that has carried a byte; returns 0 or an error */
+static int open_conn(int proto, struct mark_conn *c)
 {
 	struct network_helper_opts opts = { .proto = proto, .timeout_ms = MARK_TIMEOUT_MS };
 	char byte = 'm';
 
 	c->fd[SERVER] = -1;
-	c->fd[CLIENT] = connect_to_fd_opts(listen_fd, &opts);
+	c->fd[CLIENT] = connect_to_fd_opts(net->listen_fd, &opts);
 	if (c->fd[CLIENT] < 0)
-		return errno;
-	c->fd[SERVER] = accept4(listen_fd, NULL, NULL, SOCK_CLOEXEC);
+		return -errno;
+	c->fd[SERVER] = accept4(net->listen_fd, NULL, NULL, SOCK_CLOEXEC);
 	if (c->fd[SERVER] >= 0 && send(c->fd[CLIENT], &byte, 1, 0) == 1 &&
 	    recv(c->fd[SERVER], &byte, 1, 0) == 1)
 		return 0;
-	return errno;
+	return -errno;
 }
 
-void net_connect_plain(const struct net *net, struct mark_conn *c)
+void net_connect_plain(struct mark_conn *c)
 {
-	int err = open_conn(net->plain_fd, 0, c);
+	int err = open_conn(IPPROTO_TCP, c);
 
 	if (err)
-		die("no connection: %s", strerror(err));
+		die("no connection: %s", strerror(-err));
 }
 
-/* 0, or an errno: EPROTO after a fallback to TCP, ETIMEDOUT */
+/* 0, or -EPROTO after a fallback to TCP, or -ETIMEDOUT */
 static int wait_for_joins(int fd)
 {
 	struct mark_subflow_info sub[MARK_MAX];
@@ -121,49 +128,32 @@ static int wait_for_joins(int fd)
 
 	while (!mark_has_subflows(fd, SUBFLOWS)) {
 		if (mark_full_info(fd, sub, state) < 0)
-			return EPROTO;
+			return -EPROTO;
 		if (ns_since(start) > STALL_NS)
-			return ETIMEDOUT;
+			return -ETIMEDOUT;
 		sched_yield();		/* there is no shorter wait */
 	}
 	return 0;
 }
 
-int net_try_connect(const struct net *net, struct mark_conn *c)
+int net_try_connect(struct mark_conn *c)
 {
-	int stalled = 0, fallbacks = 0, err;
+	int i, err;
 
-	for (;;) {
-		err = open_conn(net->listen_fd, IPPROTO_MPTCP, c);
-		if (!err)
-			err = wait_for_joins(c->fd[CLIENT]);
+	for (i = 0; i < TRIES; i++) {
+		err = open_conn(IPPROTO_MPTCP, c) ?: wait_for_joins(c->fd[CLIENT]);
 		if (!err)
 			return 0;
 		mark_disconnect(c);
-		if ((err != EPROTO || ++fallbacks == FALLBACKS_MAX) &&
-		    (err != ETIMEDOUT || ++stalled == STALLED_MAX))
-			return err;
 		replaced++;
 	}
+	return err;
 }
 
-void net_connect(const struct net *net, struct mark_conn *c)
+void net_connect(struct mark_conn *c)
 {
-	int err = net_try_connect(net, c);
+	int err = net_try_connect(c);
 
 	if (err)
-		die("no connection with %d subflows: %s", SUBFLOWS, strerror(err));
-}
-
-/*
- * Where the scheduler happens to place the process, beside the kernel's workers or
- * not, makes more than any program.
- */
-void run_on_one_cpu(void)
-{
-	cpu_set_t one;
-
-	CPU_ZERO(&one);
-	CPU_SET(sched_getcpu(), &one);
-	sched_setaffinity(0, sizeof(one), &one);
+		die("no connection with %d subflows: %s", SUBFLOWS, strerror(-err));
 }

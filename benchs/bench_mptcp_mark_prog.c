@@ -2,9 +2,6 @@
 /* The programs that the benchmarks compare, and a look at their marks. */
 #include "bench_mptcp_mark.h"
 #include "prog_tests/mptcp_policy_helpers.h"
-#include "progs/mptcp_mark_show.h"
-
-#define CHECK_NS	65e9	/* a minute, and some more */
 
 static const struct {
 	const char *name, *file, *prog;
@@ -14,43 +11,57 @@ static const struct {
 	[EMPTY] = { "an empty program", "mptcp_mark_bench.bpf.o", "bench_empty" },
 	[CONSTANT] = { "a constant mark", "mptcp_mark_bench.bpf.o", "bench_constant", { 7, 7, 7 } },
 	[OURS] = { "mptcp_mark", "mptcp_mark.bpf.o", "mptcp_mark", { 1, 2, 3 } },
-	[TREE] = { "upstream's mptcp_subflow", "mptcp_subflow.bpf.o", "mptcp_subflow", { 1, 2, 3 } },
+	[TREE] = { "upstream's mptcp_subflow", "mptcp_subflow.bpf.o", "mptcp_subflow",
+		   { 1, 2, 3 } },
 	[TABLE] = { "the table", "mptcp_mark_table.bpf.o", "mptcp_mark_table" },
 	[POLICY] = { "a policy of one rule", .mark = { 7, 7, 7 } },
 	[POLICY_32] = { "a policy, the last of 32 rules", .mark = { 7, 7, 7 } },
 	[POLICY_BACKUP] = { "a policy that names backup", .mark = { 7, 7, 7 } },
 };
 
+static struct {
+	struct bpf_object *obj;
+	struct mptcp_policy *policy;	/* instead of obj */
+	struct bpf_program *prog;
+	struct bpf_link *link;
+} progs[VARIANTS];
+
 const char *prog_name(enum variant v)
 {
 	return variants[v].name;
 }
 
+int prog_fd(enum variant v)
+{
+	return progs[v].prog ? bpf_program__fd(progs[v].prog) : -1;
+}
+
 /* The last rule fits, and its mark is 7 */
-static void load_policy(struct prog *p)
+static void load_policy(enum variant v)
 {
 	struct mptcp_policy_rule rules[MPTCP_POLICY_RULES];
+	struct mptcp_policy *skel = mptcp_policy__open();
 	int i, n = 0;
 
 	/* from 10.1.0.0/24, 10.1.1.0/24, … */
-	for (i = 0; p->variant == POLICY_32 && i < MPTCP_POLICY_RULES - 1; i++)
+	for (i = 0; v == POLICY_32 && i < MPTCP_POLICY_RULES - 1; i++)
 		rules[n++] = (struct mptcp_policy_rule){
 			RULE_MARK(8),
 			.from.byte = { [10] = 0xff, 0xff, 10, 1, i, 0 },
 			.from_mask.byte = { [0 ... 14] = 0xff },
 		};
-	if (p->variant == POLICY_BACKUP)
+	if (v == POLICY_BACKUP)
 		rules[n++] = (struct mptcp_policy_rule){ RULE_IS(MPTCP_IS_BACKUP), RULE_MARK(8) };
 	rules[n++] = (struct mptcp_policy_rule){ RULE_MARK(7) };
 
-	p->policy = mptcp_policy__open();
-	if (!p->policy)
+	if (!skel)
 		die("mptcp_policy: %s", strerror(errno));
-	p->prog = p->policy->progs.mptcp_policy;
-	p->policy->bss->own_cgroup = cgroup_id;
-	bpf_program__set_autoload(p->policy->progs.mptcp_policy_apply, false);
-	if (mptcp_policy__load(p->policy) || policy_set(p->policy, cgroup_id, rules, n))
+	skel->bss->own_cgroup = cgroup_id;
+	bpf_program__set_autoload(skel->progs.mptcp_policy_apply, false);
+	if (mptcp_policy__load(skel) || policy_set(skel, cgroup_id, rules, n))
 		die("mptcp_policy: %s", strerror(errno));
+	progs[v].policy = skel;
+	progs[v].prog = skel->progs.mptcp_policy;
 }
 
 /* One program of an object */
@@ -68,95 +79,64 @@ static struct bpf_program *load(const char *file, const char *name, struct bpf_o
 	return bpf_object__find_program_by_name(*obj, name);
 }
 
-void progs_load(struct prog *progs, const enum variant *order, int n)
+void progs_load(const enum variant *order, int n)
 {
-	struct prog *p;
+	enum variant v;
 	int i;
 
 	for (i = 0; i < n; i++) {
-		p = &progs[order[i]];
-		*p = (struct prog){ .variant = order[i] };
-		if (p->variant >= POLICY)
-			load_policy(p);
-		else if (p->variant != NONE && !access(variants[p->variant].file, R_OK))
-			p->prog = load(variants[p->variant].file, variants[p->variant].prog,
-				       &p->obj);
+		v = order[i];
+		if (v >= POLICY)
+			load_policy(v);
+		else if (v != NONE && !access(variants[v].file, R_OK))
+			progs[v].prog = load(variants[v].file, variants[v].prog, &progs[v].obj);
 	}
 }
 
-void progs_unload(struct prog *progs, const enum variant *order, int n)
+void progs_unload(void)
 {
-	struct prog *p;
-	int i;
+	enum variant v;
 
-	for (i = 0; i < n; i++) {
-		p = &progs[order[i]];
-		mark_detach(&p->link);
-		if (p->policy)
-			mptcp_policy__destroy(p->policy);
-		else
-			bpf_object__close(p->obj);
+	for (v = 0; v < VARIANTS; v++) {
+		prog_detach(v);
+		mptcp_policy__destroy(progs[v].policy);
+		bpf_object__close(progs[v].obj);
 	}
+	memset(progs, 0, sizeof(progs));
 }
 
-void prog_attach(struct prog *p)
+void prog_attach(enum variant v)
 {
-	if (!p->prog)
+	if (!progs[v].prog)
 		return;
-	p->link = bpf_program__attach_cgroup(p->prog, cgroup_fd);
-	if (!p->link)
-		die("%s could not be attached: %s", prog_name(p->variant), strerror(errno));
+	progs[v].link = bpf_program__attach_cgroup(progs[v].prog, cgroup_fd);
+	if (!progs[v].link)
+		die("%s could not be attached: %s", prog_name(v), strerror(errno));
 }
 
-enum variant in_turn(const enum variant *order, int n, int round, int i)
+void prog_replace(enum variant attached, enum variant v)
 {
-	return order[(round / 2 + (round & 1 ? n - 1 - i : i)) % n];
+	if (bpf_link__update_program(progs[attached].link, progs[v].prog))
+		die("%s could not be attached: %s", prog_name(v), strerror(errno));
 }
 
-static FILE *list_subflows(void)
+void prog_detach(enum variant attached)
 {
-	static struct bpf_program *prog;
-	static struct bpf_object *obj;
-	struct bpf_link *link;
-	FILE *f;
-
-	if (!prog)
-		prog = load("mptcp_mark_show.bpf.o", "mptcp_mark_show", &obj);
-	link = bpf_program__attach_iter(prog, NULL);
-	f = link ? fdopen(bpf_iter_create(bpf_link__fd(link)), "r") : NULL;
-	if (!f)
-		die("the subflows cannot be listed: %s", strerror(errno));
-	bpf_link__destroy(link);
-	setvbuf(f, NULL, _IOFBF, 1 << 16);	/* the kernel writes as much at once */
-	return f;
+	mark_detach(&progs[attached].link);
 }
 
-static bool marks_are(const __u32 *mark, long n)
+bool conn_is_right(enum variant v, const struct mark_conn *c)
 {
-	long seen[SUBFLOWS] = {}, others = 0;
-	struct mptcp_show_subflow s;
-	FILE *f = list_subflows();
+	const __u32 *mark = variants[v].mark;
+	struct mark_table table;
+	socklen_t len = sizeof(table);
+	int i;
 
-	while (fread(&s, sizeof(s), 1, f) == 1)
-		if (s.id >= 1 && s.id <= SUBFLOWS && s.mark == mark[s.id - 1])
-			seen[s.id - 1]++;
-		else
-			others++;
-	fclose(f);
-	return !others && seen[0] >= n && seen[1] >= n && seen[2] >= n;
-}
-
-/*
- * Subflows of earlier connections, marked by other programs, can linger for a
- * minute, until the kernel gives up what it could not close.
- */
-void check_marks(enum variant variant, long n)
-{
-	__u64 start = get_time_ns();
-
-	while (!marks_are(variants[variant].mark, n)) {
-		if (ns_since(start) > CHECK_NS)
-			die("%s: wrong marks of %ld connections", prog_name(variant), n);
-		usleep(10000);
-	}
+	if (getsockopt(c->fd[CLIENT], SOL_MPTCP_MARK, MPTCP_MARK_TABLE, &table, &len) ||
+	    table.hdr.total != SUBFLOWS)
+		return false;
+	for (i = 0; i < SUBFLOWS; i++)
+		if (table.subflow[i].id != i + 1 || table.subflow[i].mark != mark[i])
+			return false;
+	return true;
 }

@@ -14,8 +14,7 @@
 
 /* A leak would be more than what the machine does besides, and 16 bytes for each */
 #define LEAK_MB		(4 + IN_TURN * 16 / 1e6)
-#define QUIET_S		3
-#define SETTLE_S	60
+#define SETTLE_S	5
 
 struct held {
 	long n;
@@ -23,10 +22,10 @@ struct held {
 };
 
 /* A process that holds connections, as it can open so many files only, until killed */
-static pid_t hold(const struct net *net, enum variant v, long most, long base, struct held *held)
+static pid_t hold(enum variant v, long most, long base, struct held *held)
 {
-	int answer[2];
-	struct mark_conn c;
+	static struct mark_conn conn[HOLD_MAX];
+	int i, answer[2];
 	pid_t pid;
 
 	*held = (struct held){};
@@ -35,22 +34,23 @@ static pid_t hold(const struct net *net, enum variant v, long most, long base, s
 	pid = fork();
 	if (!pid) {
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
-		netns_enter(net->client);
-		while (held->n < most && !(held->err = net_try_connect(net, &c)))
+		while (held->n < most && !(held->err = net_try_connect(&conn[held->n])))
 			progress(base + ++held->n, AT_ONCE);
-		check_marks(v, held->n);
+		for (i = 0; i < held->n; i++)
+			if (!conn_is_right(v, &conn[i]))
+				die("%s: wrong marks of connection %d", prog_name(v), i);
 		write(answer[1], held, sizeof(*held));
 		pause();
 	}
 	close(answer[1]);
 	if (pid < 0 || read(answer[0], held, sizeof(*held)) != sizeof(*held))
-		die("no process to hold connections");
+		die("a process with connections ended");
 	close(answer[0]);
 	return pid;
 }
 
 /* As many connections as there can be, with the marks of a program; why no more */
-static long fill(const struct net *net, enum variant v, int *err)
+static long fill(enum variant v, int *err)
 {
 	struct held held = {};
 	struct rlimit fds;
@@ -63,116 +63,85 @@ static long fill(const struct net *net, enum variant v, int *err)
 	setrlimit(RLIMIT_NOFILE, &fds);
 	most = MIN(HOLD_MAX, ((long)fds.rlim_max - 100) / 2);
 	for (i = 0; i < HOLDERS && !held.err && n < AT_ONCE; i++) {
-		pid[i] = hold(&net[i], v, MIN(most, AT_ONCE - n), n, &held);
+		net_enter(i);
+		pid[i] = hold(v, MIN(most, AT_ONCE - n), n, &held);
 		n += held.n;
 	}
 	while (i--) {
 		kill(pid[i], SIGKILL);
 		waitpid(pid[i], NULL, 0);
 	}
-	*err = held.err ?: n < AT_ONCE ? EMFILE : 0;
+	*err = held.err ?: n < AT_ONCE ? -EMFILE : 0;
 	return n;
 }
 
 void bench_at_once(void)
 {
-	static const enum variant order[] = { NONE, OURS };
+	static const enum variant order[] = { OURS, TABLE };
 	struct figure ratio = { "at_once_ratio", NULL, AT_LEAST, 0.98 };
-	struct prog progs[VARIANTS];
-	struct net net[HOLDERS];
 	long without, with;
 	char line[128];
 	int err;
 
-	nets_open(net, HOLDERS);
-	progs_load(progs, order, ARRAY_SIZE(order));
-	without = fill(net, NONE, &err);
-	prog_attach(&progs[OURS]);
-	with = fill(net, OURS, &err);
+	nets_open(HOLDERS);
+	progs_load(order, ARRAY_SIZE(order));
+	prog_attach(TABLE);
+	without = fill(NONE, &err);
+	prog_attach(OURS);
+	with = fill(OURS, &err);
 	snprintf(line, sizeof(line),
 		 "%ld connections are marked at once, %%.2f times those without a program; limit: %s",
-		 with, err == EPROTO ? "MPTCP tokens" : err ? strerror(err) : "none was met");
+		 with, err == -EPROTO ? "MPTCP tokens" : err ? strerror(-err) : "none was met");
 	ratio.line = line;
 	figure_add(&ratio, (double)with / without);
 	figure_report(&ratio);
 }
 
-static bool is_right(const struct mark_conn *c)
-{
-	struct mark_table table;
-	socklen_t len = sizeof(table);
-	int i;
-
-	if (getsockopt(c->fd[CLIENT], SOL_MPTCP_MARK, MPTCP_MARK_TABLE, &table, &len) ||
-	    table.hdr.total != SUBFLOWS)
-		return false;
-	for (i = 0; i < SUBFLOWS; i++)
-		if (table.subflow[i].id != i + 1 || table.subflow[i].mark != i + 1)
-			return false;
-	return true;
-}
-
 /* Returns how many are marked wrong */
-static long take_turns(const struct net *net, long n)
+static long take_turns(long n)
 {
 	struct mark_conn c;
 	long i, wrong = 0;
 
 	for (i = 0; i < n; i++) {
-		net_connect(net, &c);
-		wrong += !is_right(&c);
+		net_connect(&c);
+		wrong += !conn_is_right(OURS, &c);
 		mark_disconnect(&c);
 		progress(i, n);
 	}
 	return wrong;
 }
 
+/* Kernel memory, some time after what was closed is freed */
 static double slab_mb(void)
 {
-	FILE *f = popen("sed -n 's/^Slab: *//p' /proc/meminfo", "r");
 	double kb;
+	FILE *f;
 
+	sleep(SETTLE_S);
+	f = popen("sed -n 's/^Slab: *//p' /proc/meminfo", "r");
 	if (!f || fscanf(f, "%lf", &kb) != 1)
 		die("no Slab in /proc/meminfo");
 	pclose(f);
 	return kb / 1e3;
 }
 
-/* Kernel memory, when what was closed is freed, too */
-static double settled_slab_mb(void)
-{
-	double before, now = slab_mb();
-	int i, quiet = 0;
-
-	for (i = 0; i < SETTLE_S && quiet < QUIET_S; i++, quiet++) {
-		before = now;
-		sleep(1);
-		now = slab_mb();
-		if (before - now > 0.1)
-			quiet = 0;
-	}
-	return now;
-}
-
 void bench_in_turn(void)
 {
 	static const enum variant order[] = { OURS, TABLE };
 	struct figure memory = { "in_turn_memory_mb", NULL, AT_MOST, LEAK_MB };
-	struct prog progs[VARIANTS];
 	char line[128];
-	struct net net;
 	double before;
 	long wrong;
 
-	nets_open(&net, 1);
-	progs_load(progs, order, ARRAY_SIZE(order));
-	prog_attach(&progs[OURS]);
-	prog_attach(&progs[TABLE]);
-	run_on_one_cpu();
-	take_turns(&net, FIRST);
-	before = settled_slab_mb();
-	wrong = take_turns(&net, IN_TURN);
-	figure_add(&memory, settled_slab_mb() - before);
+	nets_open(1);
+	progs_load(order, ARRAY_SIZE(order));
+	prog_attach(OURS);
+	prog_attach(TABLE);
+	take_turns(FIRST);
+	before = slab_mb();
+	wrong = take_turns(IN_TURN);
+	figure_add(&memory, slab_mb() - before);
 	snprintf(line, sizeof(line),
 		 "%d connections come in turn, %ld wrong; the kernel has %%.1f MB more then",
 		 IN_TURN, wrong);

@@ -3,46 +3,42 @@
 #include "bench_mptcp_mark.h"
 
 #define RATE_ROUNDS	200
-#define CONNS		40	/* with each program, in a round */
-#define BULK_SIZE	(16 << 20)
+#define CONNS		50	/* with each program, in a round */
+#define BULK_SIZE	(64 << 20)
 #define CALLS		20000	/* of getsockopt(), in a round */
 
 /*
  * Two programs replace each other for every single connection, so that whatever
  * else the machine does comes to both.
  */
-static void rate_round(const struct net *net, struct prog *progs, int round,
-		       struct figure *setup, struct figure *cycle)
+static void rate_round(int round, struct figure *setup, struct figure *cycle)
 {
-	struct bpf_link *link;
 	struct mark_conn c;
 	enum variant v;
 	__u64 start;
 	int i;
 
-	prog_attach(&progs[CONSTANT]);
-	link = progs[CONSTANT].link;
-	for (i = 0; i < 2 * (WARM_UP + CONNS); i++) {
+	prog_attach(CONSTANT);
+	for (i = 0; i < 2 * CONNS; i++) {
 		v = (round + i / 2 + i) & 1 ? CONSTANT : OURS;
-		if (bpf_link__update_program(link, progs[v].prog))
-			die("replace a program: %s", strerror(errno));
+		prog_replace(CONSTANT, v);
 		start = get_time_ns();
-		net_connect(net, &c);
-		if (i >= 2 * WARM_UP)
-			figure_add(&setup[v], ns_since(start));
+		net_connect(&c);
+		figure_add(&setup[v], ns_since(start));
 		mark_disconnect(&c);
-		if (i >= 2 * WARM_UP)
-			figure_add(&cycle[v], ns_since(start));
+		figure_add(&cycle[v], ns_since(start));
 	}
-	bpf_link__update_program(link, progs[OURS].prog);
-	net_connect(net, &c);
-	check_marks(OURS, 1);
+	prog_attach(TABLE);
+	prog_replace(CONSTANT, OURS);
+	net_connect(&c);
+	if (!conn_is_right(OURS, &c))
+		die("wrong marks");
 	mark_disconnect(&c);
 }
 
 void bench_rate(void)
 {
-	static const enum variant order[] = { CONSTANT, OURS };
+	static const enum variant order[] = { CONSTANT, OURS, TABLE };
 	static struct figure rate = {
 		"rate_ratio",
 		"with mptcp_mark, there are %.3f times the connections per second of a constant mark",
@@ -52,18 +48,15 @@ void bench_rate(void)
 		"with mptcp_mark, it takes %.3f times as long until all subflows are established",
 		AT_MOST, 1.005
 	};
-	struct prog progs[VARIANTS];
-	struct net net;
 	int round;
 
-	nets_open(&net, 1);
-	run_on_one_cpu();
+	nets_open(1);
 	for (round = 0; round < RATE_ROUNDS; round++) {
 		struct figure setup[VARIANTS] = {}, cycle[VARIANTS] = {};
 
-		progs_load(progs, order, ARRAY_SIZE(order));
-		rate_round(&net, progs, round, setup, cycle);
-		progs_unload(progs, order, ARRAY_SIZE(order));
+		progs_load(order, ARRAY_SIZE(order));
+		rate_round(round, setup, cycle);
+		progs_unload();
 		figure_add(&rate, figure_median(&cycle[CONSTANT]) / figure_median(&cycle[OURS]));
 		figure_add(&time, figure_median(&setup[OURS]) / figure_median(&setup[CONSTANT]));
 		progress(round + 1, RATE_ROUNDS);
@@ -75,23 +68,21 @@ void bench_rate(void)
 }
 
 /* How long something takes with a program, of what it takes without */
-static void compare(struct net *net, enum variant one, struct figure *ratio,
-		    double (*time)(const struct net *net, enum variant v, const void *arg),
-		    const void *arg)
+static void compare(enum variant one, struct figure *ratio,
+		    double (*time)(enum variant v, const void *arg), const void *arg)
 {
 	const enum variant order[] = { NONE, one };
-	struct prog progs[VARIANTS];
 	double ns[VARIANTS];
 	enum variant v;
 	int i, round;
 
-	progs_load(progs, order, ARRAY_SIZE(order));
+	progs_load(order, ARRAY_SIZE(order));
 	for (round = 0; round < ROUNDS; round++) {
 		for (i = 0; i < ARRAY_SIZE(order); i++) {
-			v = in_turn(order, ARRAY_SIZE(order), round, i);
-			prog_attach(&progs[v]);
-			ns[v] = time(net, v, arg);
-			mark_detach(&progs[v].link);
+			v = order[(round + i) % ARRAY_SIZE(order)];
+			prog_attach(v);
+			ns[v] = time(v, arg);
+			prog_detach(v);
 		}
 		figure_add(ratio, ns[one] / ns[NONE]);
 		progress(round + 1, ROUNDS);
@@ -99,17 +90,27 @@ static void compare(struct net *net, enum variant one, struct figure *ratio,
 	figure_report(ratio);
 }
 
-static double time_bulk(const struct net *net, enum variant v, const void *arg)
+/* The server sends, as the client asks for callbacks of what it receives */
+static double time_bulk(enum variant v, const void *arg)
 {
-	struct network_helper_opts opts = { .proto = IPPROTO_MPTCP };
-	int fd = connect_to_fd_opts(net->listen_fd, &opts);
-	__u64 start = get_time_ns();
+	static char buf[256 << 10];
+	struct mark_conn c;
+	ssize_t n, got = 0;
+	__u64 start;
 	double ns;
 
-	if (fd < 0 || send_recv_data(net->listen_fd, fd, BULK_SIZE))
-		die("no transfer: %s", strerror(errno));
+	net_connect(&c);
+	start = get_time_ns();
+	while (got < BULK_SIZE) {
+		if (send(c.fd[SERVER], buf, sizeof(buf), MSG_DONTWAIT) < 0 && errno != EAGAIN)
+			die("send: %s", strerror(errno));
+		n = recv(c.fd[CLIENT], buf, sizeof(buf), MSG_DONTWAIT);
+		if (n < 0 && errno != EAGAIN)
+			die("recv: %s", strerror(errno));
+		got += MAX(n, 0);
+	}
 	ns = ns_since(start);
-	close(fd);
+	mark_disconnect(&c);
 	return ns;
 }
 
@@ -119,11 +120,9 @@ void bench_bulk(void)
 		"bulk_ratio",
 		"with a policy that names backup, a transfer takes %.2f times as long as with none"
 	};
-	struct net net;
 
-	nets_open(&net, 1);
-	run_on_one_cpu();
-	compare(&net, POLICY_BACKUP, &ratio, time_bulk, NULL);
+	nets_open(1);
+	compare(POLICY_BACKUP, &ratio, time_bulk, NULL);
 }
 
 static double time_calls(int fd, int level, int name)
@@ -146,7 +145,7 @@ struct other {
 	struct figure ratio;
 };
 
-static double time_other(const struct net *net, enum variant v, const void *arg)
+static double time_other(enum variant v, const void *arg)
 {
 	const struct other *other = arg;
 	int fd = socket(AF_INET, other->type, 0);
@@ -170,17 +169,15 @@ void bench_others(void)
 		  "with mptcp_mark, getsockopt(SO_ERROR) of UDP takes %.3f times as long",
 		  AT_MOST, 1.02 } },
 	};
-	struct net net;
 	int i;
 
-	nets_open(&net, 1);
-	run_on_one_cpu();
+	nets_open(1);
 	for (i = 0; i < ARRAY_SIZE(others); i++)
-		compare(&net, OURS, &others[i].ratio, time_other, &others[i]);
+		compare(OURS, &others[i].ratio, time_other, &others[i]);
 }
 
 /* The table, where it is attached, and what the kernel has for an answer */
-static double time_table(const struct net *net, enum variant v, const void *arg)
+static double time_table(enum variant v, const void *arg)
 {
 	struct mark_subflow_info sub[MARK_MAX];
 	__u8 state[MARK_MAX];
@@ -189,7 +186,7 @@ static double time_table(const struct net *net, enum variant v, const void *arg)
 	double ns;
 	int i;
 
-	net_connect(net, &c);
+	net_connect(&c);
 	if (v == TABLE) {
 		ns = time_calls(c.fd[CLIENT], SOL_MPTCP_MARK, MPTCP_MARK_TABLE);
 	} else {
@@ -210,9 +207,7 @@ void bench_table(void)
 		"to read the table of marks takes %.2f times as long as to read MPTCP_FULL_INFO",
 		AT_MOST, 0.7
 	};
-	struct net net;
 
-	nets_open(&net, 1);
-	run_on_one_cpu();
-	compare(&net, TABLE, &ratio, time_table, NULL);
+	nets_open(1);
+	compare(TABLE, &ratio, time_table, NULL);
 }

@@ -31,12 +31,20 @@ struct {
 	__type(value, struct subflow_count);
 } subflow_counts SEC(".maps");
 
+/* Does any program keep something for this socket? Faster than to ask for it */
+static bool has_storage(const struct mptcp_sock *msk)
+{
+	return msk->sk.icsk_inet.sk.sk_bpf_storage;
+}
+
 /* After a disconnect, the ids go on from those of the connection before */
 static __u32 initial_ordinal(struct mptcp_sock *msk)
 {
 	__u32 earlier = msk->subflow_id - 2;
 	struct subflow_count *count;
 
+	if (!earlier && !has_storage(msk))
+		return 1;
 	count = bpf_sk_storage_get(&subflow_counts, msk, NULL, earlier ? CREATE : 0);
 	if (!count)
 		return earlier ? 0 : 1;
@@ -55,6 +63,8 @@ static __u32 join_ordinal(struct mptcp_sock *msk, __u32 id)
 	struct subflow_count *count, start = {};
 	__u32 ordinal, missed;
 
+	if (id && !has_storage(msk))
+		return id;
 	count = bpf_sk_storage_get(&subflow_counts, msk, NULL, id ? 0 : CREATE);
 	if (!count && !id)	/* another CPU stored something at the same time */
 		count = bpf_sk_storage_get(&subflow_counts, msk, NULL, CREATE);

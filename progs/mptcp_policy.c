@@ -357,17 +357,22 @@ int mptcp_policy(struct bpf_sock_ops *skops)
 		return 1;
 	}
 
-	msk = ssk ? bpf_skc_to_mptcp_sock(ssk) : NULL;
-	if (!msk)	/* plain TCP */
+	if (!ssk)
 		return 1;
-	if (skops->op == BPF_SOCK_OPS_TCP_CONNECT_CB ||
-	    skops->op == BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB) {
-		handle_new(skops, ssk, msk);
+	if (skops->op != BPF_SOCK_OPS_TCP_CONNECT_CB &&
+	    skops->op != BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB) {
+		/* Most sockets have no storage: to see that is faster than to ask for ours */
+		if (!bpf_core_cast(ssk, struct sock)->sk_bpf_storage)
+			return 1;
+		state = bpf_sk_storage_get(&policy_states, ssk, NULL, 0);
+		if (state)
+			handle_change(skops, ssk, state);
 		return 1;
 	}
-	state = bpf_sk_storage_get(&policy_states, ssk, NULL, 0);
-	if (state)
-		handle_change(skops, ssk, state);
+	msk = bpf_skc_to_mptcp_sock(ssk);
+	if (!msk)	/* plain TCP */
+		return 1;
+	handle_new(skops, ssk, msk);
 	return 1;	/* the connection goes on, whatever happened */
 }
 

@@ -159,8 +159,10 @@ static void describe(struct mptcp_policy_subflow *s, struct mptcp_ruleset *polic
 	s->key.ordinal = ordinal;
 	s->key.local_id = subflow->local_id;
 	s->key.remote_id = subflow->remote_id;
-	s->key.is = backup_bits(subflow) | (opened ? MPTCP_IS_OPENED : MPTCP_IS_ACCEPTED) |
+	s->key.is = (opened ? MPTCP_IS_OPENED : MPTCP_IS_ACCEPTED) |
 		    (is_inet6(&sk->__sk_common) ? MPTCP_IS_INET6 : MPTCP_IS_INET);
+	if (policy->looks_at & MPTCP_POLICY_BACKUP)
+		s->key.is |= backup_bits(subflow);
 	if (policy->looks_at & MPTCP_POLICY_ADDRESS)
 		find_addresses(s, &sk->__sk_common);
 	if (policy->looks_at & MPTCP_POLICY_DEV)
@@ -213,6 +215,8 @@ static __u32 apply(void *ctx, struct mptcp_ruleset *policy, struct sock *sk,
 
 	mark = (sk->sk_mark & ~rule->mark_mask) | (rule->mark & rule->mark_mask);
 	SET(MARK, SOL_SOCKET, SO_MARK, mark);
+	if (!(rule->actions & ~(1 << MPTCP_SET_MARK)))
+		return number;		/* most rules set nothing else */
 	SET(CONGESTION, SOL_TCP, TCP_CONGESTION, rule->congestion);
 	/* IP_TOS changes the priority, too */
 	if (s->key.is & MPTCP_IS_INET6)

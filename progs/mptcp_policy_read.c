@@ -43,6 +43,7 @@ int mptcp_policy_read(struct bpf_iter__tcp *ctx)
 	GET(SOL_TCP, TCP_KEEPINTVL, v.keep_intvl);
 	GET(SOL_TCP, TCP_KEEPCNT, v.keep_cnt);
 	GET(SOL_TCP, TCP_CONGESTION, v.congestion);
+	v.cb_flags = tp->bpf_sock_ops_cb_flags;
 	bpf_seq_write(ctx->meta->seq, &v, sizeof(v));
 	return 0;
 }

@@ -17,6 +17,8 @@ struct mptcp_policy_values {
 	__u32 keep_idle;	/* s */
 	__u32 keep_intvl;	/* s */
 	__u32 keep_cnt;
+	__u32 cb_flags;		/* BPF_SOCK_OPS_*_CB_FLAG */
+	__u32 reserved;
 	char congestion[16];
 };
 

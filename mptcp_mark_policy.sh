@@ -135,7 +135,9 @@ show_upload()
 	echo "$1"
 	count_links || return
 	timeout -s INT 2.5 "$user" show -w -n "$ns_client" |
-		awk '/^token/ { text = "" } NF { text = text "  " $0 "\n" } END { printf "%s", text }'
+		awk '/^token/ { text = "" }
+		     NF { text = text "  " $0 "\n" }
+		     END { printf "%s", text }'
 	echo "Bytes that left by each link meanwhile:"
 	in_client nft list table ip links | tee "$state/links" |
 		sed -n 's/.*oifname "\(eth.\)" counter packets [0-9]* bytes \([0-9]*\)/  \1 \2/p'

@@ -8,10 +8,11 @@ cd "$(dirname "$0")/.." || exit 1
 
 subtests()
 {
-	local file
+	local file name
 
 	for file in prog_tests/*.c; do
-		sed -nE "s,^\t(\{ |CASE\(|MIXED\(|MATCH\()\"(\w+)\".*,$(basename "$file" .c)/\2,p" "$file"
+		name="$(basename "$file" .c)"
+		sed -nE "s,^\t(\{ |CASE\(|MIXED\(|MATCH\()\"(\w+)\".*,$name/\2,p" "$file"
 	done
 }
 

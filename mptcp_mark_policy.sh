@@ -45,8 +45,8 @@ test_policy()
 		"$("$user" policy show "$cgroup" | grep -c "matched 1$")" 3 || rc=1
 	expect "status" "$("$user" status "$cgroup" | grep -o "policy of . rules")" \
 		"policy of 6 rules" || rc=1
-	expect "attach" "$("$user" attach "$cgroup" 2>&1)" \
-		"mptcp_mark_user: $cgroup has a policy: a cgroup has that or mptcp_mark. 'policy flush' it first" || rc=1
+	expect "attach" "$("$user" attach "$cgroup" 2>&1 | sed 's/\. .*//')" \
+		"mptcp_mark_user: $cgroup has a policy: a cgroup has that or mptcp_mark" || rc=1
 	"$user" policy flush "$cgroup" || rc=1
 	expect "policy" "$("$user" policy show "$cgroup" 2>&1)" \
 		"mptcp_mark_user: $cgroup has no policy" || rc=1
@@ -93,10 +93,10 @@ test_refusals()
 	refuses ":1: 10.0.2.1/24 has bits set beyond its prefix length" 'from 10.0.2.1/24 mark 1' &&
 	refuses ":1: 'from' and 'to' are of two families" 'from 10.0.2.1 to dead::1 mark 1' &&
 	refuses ":1: 'family' and the prefix disagree" 'family inet6 from 10.0.2.0/24 mark 1' &&
-	refuses ":1: a device has a name of up to 15 characters, no / and no :, not 'sixteen-letters-'" \
-		'dev sixteen-letters- mark 1' &&
+	refuses ":1: a device has a name of up to 15 characters, no / and no :, not 'a/b'" \
+		'dev a/b mark 1' &&
 	refuses ":1: mark 0x20 has bits outside of its mask 0xf" 'mark 0x20/0xf' &&
-	refuses ":1: congestion control 'nonesuch' is not loaded: see /proc/sys/net/ipv4/tcp_available_congestion_control, modprobe tcp_nonesuch" \
+	refuses ":1: congestion control 'nonesuch' is not loaded: modprobe tcp_nonesuch" \
 		'congctl nonesuch' &&
 	refuses ":1: the lowest two bits of a TOS are for ECN: '0x21'" 'tos 0x21' &&
 	refuses ":1: 'pacing' takes a rate, as 10mbit, or unlimited, not '10mbits'" \

@@ -246,8 +246,7 @@ static void read_congctl(struct reader *r, const char *word, char *arg)
 	if (f)
 		fclose(f);
 	if (!found || strlen(arg) >= MPTCP_POLICY_NAME)
-		refuse(r, "congestion control '%s' is not loaded: see %s, modprobe tcp_%s", arg,
-		       path, arg);
+		refuse(r, "congestion control '%s' is not loaded: modprobe tcp_%s", arg, arg);
 	if (!strcmp(arg, "cdg"))
 		refuse(r, "congestion control cdg cannot be set by BPF");
 	memcpy(r->rule->congestion, arg, strlen(arg));

@@ -106,7 +106,10 @@ tar -C "$here" --exclude=./build --exclude=./.git --exclude=./test_progs \
 	--exclude=./mptcp_mark_user -c . | tar -C "$src" -x
 cp -a "$src/." "$copy"
 build || { tail -n 5 "$copy/log" >&2; die "make failed"; }
-(cd "$copy" && ./test_progs >log 2>&1) || die "the tests fail without any fault: see test_progs"
+if ! (cd "$copy" && ./test_progs >log 2>&1); then
+	grep "FAIL" "$copy/log" | sort -u >&2
+	die "the tests fail without any fault"
+fi
 mapfile -t subtests < <(sed -nE 's,^#[0-9]+/[0-9]+ +([^:]+):.*,\1,p' "$copy/log")
 
 printf "%-36s %-50s %s\n" subtest fault result

@@ -48,18 +48,19 @@ void bench_cost(void)
 		"mark_more_ns",
 		"mptcp_mark takes %.0f ns more than a constant mark for each subflow", AT_MOST, 76
 	}, rule_1 = {
-		"policy_ratio", "a policy of one rule takes %.2f times as long as mptcp_mark",
+		"policy_ratio", "a policy of 1 rule takes %.2f times as long as mptcp_mark",
 		AT_MOST, 1.3
 	}, rules_32 = {
 		"policy_32_ratio",
-		"a policy of 32 rules, of which the last fits, takes %.2f times as long",
+		"a policy of 32 rules, of which the last fits, takes %.2f times as long as mptcp_mark",
 		AT_MOST, 2.5
 	}, call[VARIANTS] = {
 		[OURS] = { "mark_plain_ns",
-			   "called for plain TCP, mptcp_mark takes %.1f ns more than an empty program",
+			   "for plain TCP, a call of mptcp_mark takes %.1f ns more than an empty one",
 			   AT_MOST, 10 },
 		[POLICY] = { "policy_plain_ns",
-			     "called for plain TCP, a policy takes %.1f ns more", AT_MOST, 10 },
+			     "for plain TCP, a call of a policy takes %.1f ns more than an empty one",
+			     AT_MOST, 10 },
 	};
 	double ns[VARIANTS], call_ns[VARIANTS];
 	char line[128];
@@ -92,7 +93,7 @@ void bench_cost(void)
 		progress(round + 1, ROUNDS);
 	}
 	for (i = 0; i < ARRAY_SIZE(order); i++) {
-		snprintf(line, sizeof(line), "%-30s takes %%4.0f ns for each subflow  ",
+		snprintf(line, sizeof(line), "%-26s takes %%4.0f ns for each subflow  ",
 			 prog_name(order[i]));
 		subflow[order[i]].name = prog_name(order[i]);
 		subflow[order[i]].line = line;

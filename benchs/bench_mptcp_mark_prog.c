@@ -14,8 +14,8 @@ static const struct {
 	[TREE] = { "upstream's mptcp_subflow", "mptcp_subflow.bpf.o", "mptcp_subflow",
 		   { 1, 2, 3 } },
 	[TABLE] = { "the table", "mptcp_mark_table.bpf.o", "mptcp_mark_table" },
-	[POLICY] = { "a policy of one rule", .mark = { 7, 7, 7 } },
-	[POLICY_32] = { "a policy, the last of 32 rules", .mark = { 7, 7, 7 } },
+	[POLICY] = { "a policy of 1 rule", .mark = { 7, 7, 7 } },
+	[POLICY_32] = { "a policy of 32 rules", .mark = { 7, 7, 7 } },
 	[POLICY_BACKUP] = { "a policy that names backup", .mark = { 7, 7, 7 } },
 };
 

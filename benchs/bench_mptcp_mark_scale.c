@@ -143,7 +143,7 @@ void bench_in_turn(void)
 	wrong = take_turns(IN_TURN);
 	figure_add(&memory, slab_mb() - before);
 	snprintf(line, sizeof(line),
-		 "%d connections come in turn, %ld wrong; the kernel has %%.1f MB more then",
+		 "of %d connections in turn, %ld are marked wrong; the kernel has %%.1f MB more then",
 		 IN_TURN, wrong);
 	memory.line = line;
 	figure_report(&memory);

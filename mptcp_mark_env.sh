@@ -157,8 +157,8 @@ set_up_cgroups()
 		run mkdir -p "$1/client" && run mkdir -p "$1/server"
 }
 
-# $1: attach or run, of mptcp_mark_user; a policy is always attached. By BPF the client's sockets become MPTCP where the
-# kernel lets us: what mptcpize cannot preload works, too.
+# $1: attach or run, of mptcp_mark_user; a policy is always attached. By BPF the client's
+# sockets become MPTCP where the kernel lets us: what mptcpize cannot preload works, too.
 set_up_prog()
 {
 	if [ "$prog" = mptcp_policy ]; then

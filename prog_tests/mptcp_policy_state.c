@@ -40,7 +40,7 @@ static void test_same_number(struct mark_env *env)
 	mptcp_policy__destroy(skel);
 }
 
-/* A backup flag that changes between two rules that nothing tells apart: set once */
+/* A backup flag that takes the subflow to no other rule: what the application set stays */
 static void test_same_rule(struct mark_env *env)
 {
 	static const struct mptcp_policy_rule rules[] = {
@@ -48,16 +48,13 @@ static void test_same_rule(struct mark_env *env)
 		{ RULE_MARK(8) },
 	};
 	struct mptcp_policy *skel = policy_start(env, AF_INET, rules, 2);
-	struct mptcp_ruleset set;
 
 	if (!skel)
 		return;
-	if (!mark_start(env, AF_INET, NULL, 2) &&
+	if (!mark_start(env, AF_INET, NULL, 2) && !mark_set(env->conn.fd[CLIENT], 6) &&
 	    !mark_ip(env, CLIENT, "mptcp endpoint change id 2 backup") &&
-	    !mark_send(&env->conn, CLIENT, 1 << 18) && !policy_get(skel, &set)) {
-		mark_expect(env, CLIENT, MARKS(8, 8), 2);
-		ASSERT_EQ(set.stats[1].matched, 2, "matched");
-	}
+	    !mark_send(&env->conn, CLIENT, 1 << 18))
+		mark_expect(env, CLIENT, MARKS(6, 6), 2);
 	mptcp_policy__destroy(skel);
 }
 
@@ -173,10 +170,15 @@ static void test_first_died(struct mark_env *env)
 
 	if (!skel)
 		return;
-	if (!mark_start(env, AF_INET, NULL, 3) &&
-	    !mark_ip(env, CLIENT, "mptcp endpoint delete id 0 10.0.1.1") &&
-	    !mark_wait_subflows(env, CLIENT, 2) && !apply(env, skel, rules, 2))
+	if (mark_start(env, AF_INET, NULL, 3))
+		goto destroy;
+	if (!mark_number(env, CLIENT, "ss -HtK src 10.0.1.1 2>/dev/null | wc -l")) {
+		mark_skip("sockets cannot be destroyed: CONFIG_INET_DIAG_DESTROY=y");
+		goto destroy;
+	}
+	if (!mark_wait_subflows(env, CLIENT, 2) && !apply(env, skel, rules, 2))
 		mark_expect(env, CLIENT, MARKS(2, 9), 2);
+destroy:
 	mptcp_policy__destroy(skel);
 }
 

@@ -144,12 +144,13 @@ static int set_hook(struct mark_env *env, int end, enum sockopt_hook hook, int l
 {
 	struct sockopt_option *o = skel->data_options->options;
 	struct nstoken *ns = open_netns(env->netns[end]);
-	char device[16];
+	char device[16] = "";
 	int i;
 
 	if (!ASSERT_OK_PTR(ns, "enter namespace"))
 		return -1;
-	snprintf(device, sizeof(device), link ? "eth%d" : "", link);
+	if (link)
+		snprintf(device, sizeof(device), "eth%d", link);
 	for (i = 0; i < NR; i++, o++) {
 		*o = (struct sockopt_option){ rows[i].level, rows[i].opt, sizeof(o->value.num),
 					      rows[i].new };

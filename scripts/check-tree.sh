@@ -302,10 +302,10 @@ pack()
 		[ -s "$scratch/installed/kselftest-packages/kselftest.tar.gz" ]
 }
 
-# What the README says that an installed copy needs
+# What doc/tree.rst says that an installed copy needs
 run_time_packages()
 {
-	sed -n '/^To run an installed copy/,/^$/p' "$here/README.rst" | tr '\n' ' ' |
+	sed -n '/^To run an installed copy/,/^$/p' "$here/doc/tree.rst" | tr '\n' ' ' |
 		sed 's/^[^:]*: *//' | tr -d '`.,'
 }
 

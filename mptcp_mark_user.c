@@ -289,10 +289,6 @@ int main(int argc, char **argv)
 		return do_policy(verb->name, object, NULL, &options);
 	if (geteuid())
 		die("must be root: use sudo");
-	if (options.has_mask && !(options.mask & 1))
-		say("with mask %#x, subflows that follow one another get the same mark",
-		    options.mask);
-
 	watch_refusals();
 	if (!strncmp(verb->name, "policy ", 7))
 		return do_policy(verb->name, object, file, &options);

@@ -36,6 +36,14 @@ void *map_memory(int map, size_t size)
 	return memory == MAP_FAILED ? NULL : memory;
 }
 
+/* Once nothing can go wrong any more: an error is one line */
+static void warn_of_mask(const struct mark_options *options)
+{
+	if (options->has_mask && !(options->mask & 1))
+		say("with mask %#x, subflows that follow one another get the same mark",
+		    options->mask);
+}
+
 /* One store, so that no subflow gets the base of one pair and the mask of another */
 static void set_config(struct mptcp_mark__data_mark_cfg *memory,
 		       const struct mark_options *options, bool keep)
@@ -183,6 +191,7 @@ int do_run(const char *path, const struct mark_options *options, char **command)
 	load_programs(&progs, options, cgroup, -1);
 	attach_programs(&progs, cgroup, true, options->table);
 	close(locked);
+	warn_of_mask(options);
 
 	rc = wait_for(path, cgroup, command);
 	fprintf(stderr, "mptcp_mark_user: marked %llu, failed %llu\n",
@@ -238,6 +247,7 @@ int do_attach(const char *path, const struct mark_options *options)
 	pin(progs.mark_link, dir, "mptcp_mark", !again);
 	pin(progs.table_link, dir, "mptcp_mark_table", !again);
 	pin(progs.mptcpify_link, dir, "mptcp_mark_mptcpify", !again);
+	warn_of_mask(options);
 	return 0;
 }
 
@@ -267,6 +277,7 @@ int do_load(const char *dir, const struct mark_options *options)
 		remove_pins(dir);
 		die("%s: %s", dir, refusal());
 	}
+	warn_of_mask(options);
 	return 0;
 }
 
@@ -286,6 +297,7 @@ int do_set(const char *path, const struct mark_options *options)
 	if (!config)
 		die("base and mask of %s: %s", path, strerror(errno));
 	set_config(config, options, true);
+	warn_of_mask(options);
 	return 0;
 }
 

@@ -17,8 +17,7 @@ static int print_prefix(char *out, size_t size, const char *word,
 	if (!len)
 		return 0;
 	/* The first 96 bits of an IPv4 prefix are always compared */
-	first = len >= V4_BITS && !prefix->word[0] && prefix->part[2] == htonl(0xffff) ?
-		V4_BITS : 0;
+	first = len >= V4_BITS && mptcp_policy_is_mapped(prefix) ? V4_BITS : 0;
 	inet_ntop(first ? AF_INET : AF_INET6, &prefix->byte[first / 8], text, sizeof(text));
 	return len == 128 ? snprintf(out, size, "%s %s ", word, text) :
 	       snprintf(out, size, "%s %s/%d ", word, text, len - first);

@@ -193,7 +193,7 @@ static void read_prefix(struct reader *r, const char *word, char *arg,
 	/* IPv4 is ::ffff:0:0/96 here: in an IPv6 prefix that is shorter, it is not meant */
 	if (len < V4_BITS && mptcp_policy_within(&mapped, prefix, mask))
 		must_be(r, MPTCP_IS_INET6);
-	if (len >= V4_BITS && !prefix->word[0] && prefix->part[2] == htonl(0xffff))
+	if (len >= V4_BITS && mptcp_policy_is_mapped(prefix))
 		family = AF_INET;
 	if (r->prefix_family && r->prefix_family != family)
 		refuse(r, "'from' and 'to' are of two families");

@@ -156,8 +156,7 @@ static __u32 rule_of(const struct subflow *subflow, const struct mptcp_ruleset *
 	}
 	key.key.is = is_backup[s->flags & (MPTCP_SHOW_BACKUP_LOCAL | MPTCP_SHOW_BACKUP_REMOTE)];
 	key.key.is |= s->flags & MPTCP_SHOW_OPENED ? MPTCP_IS_OPENED : MPTCP_IS_ACCEPTED;
-	key.key.is |= !key.remote.word[0] && key.remote.part[2] == htonl(0xffff) ?
-		      MPTCP_IS_INET : MPTCP_IS_INET6;
+	key.key.is |= mptcp_policy_is_mapped(&key.remote) ? MPTCP_IS_INET : MPTCP_IS_INET6;
 	if (s->flags & MPTCP_SHOW_BOUND)
 		if_indextoname(s->ifindex, key.dev.name);
 	return mptcp_policy_find(set, &key);

@@ -7,8 +7,7 @@
 #include <bpf/bpf_helpers.h>
 #include "mptcp_mark.h"
 #include "mptcp_mark_order.h"
-
-#define OUR_FLAGS	(BPF_SOCK_OPS_PARSE_ALL_HDR_OPT_CB_FLAG | BPF_SOCK_OPS_STATE_CB_FLAG)
+#include "mptcp_mark_subflow.h"
 
 char _license[] SEC("license") = "GPL";
 
@@ -41,14 +40,6 @@ static int set_mark(struct bpf_sock_ops *skops, struct bpf_sock *ssk, __u32 ordi
 	return err;
 }
 
-static void set_flags(struct bpf_sock_ops *skops, struct pending_join *join)
-{
-	int flags = skops->bpf_sock_ops_cb_flags;
-
-	join->flags |= ~flags & OUR_FLAGS;
-	bpf_sock_ops_cb_flags_set(skops, flags | OUR_FLAGS);
-}
-
 /* Have this program called for each packet received, until the id is there */
 static int await_id(struct bpf_sock_ops *skops, struct bpf_sock *ssk, __u32 ordinal,
 		    struct mptcp_mark_config config)
@@ -59,7 +50,7 @@ static int await_id(struct bpf_sock_ops *skops, struct bpf_sock *ssk, __u32 ordi
 		return -1;
 	join->config = config;
 	join->ordinal = ordinal;
-	set_flags(skops, join);
+	ask_for(skops, &join->flags, PENDING_FLAGS);
 	return 0;
 }
 
@@ -72,7 +63,8 @@ static void check_pending(struct bpf_sock_ops *skops, struct bpf_sock *ssk, __u3
 	if (!join)
 		return;
 	if (!id && !closed) {
-		set_flags(skops, join);		/* another program may have cleared them */
+		/* Again, as another program may have cleared them */
+		ask_for(skops, &join->flags, PENDING_FLAGS);
 		return;
 	}
 	if (!id || set_mark(skops, ssk, join->ordinal, join->config))
@@ -80,14 +72,13 @@ static void check_pending(struct bpf_sock_ops *skops, struct bpf_sock *ssk, __u3
 	else
 		__sync_fetch_and_add(&mark_stats.marked, 1);
 	__sync_fetch_and_add(&mark_stats.pending, -1);
-	bpf_sock_ops_cb_flags_set(skops, skops->bpf_sock_ops_cb_flags & ~join->flags);
+	let_go(skops, &join->flags);
 	bpf_sk_storage_delete(&pending_joins, ssk);
 }
 
 SEC("sockops")
 int mptcp_mark(struct bpf_sock_ops *skops)
 {
-	struct mptcp_subflow_context *subflow;
 	struct bpf_sock *ssk = skops->sk;
 	struct mptcp_mark_config config;
 	struct mptcp_sock *msk;
@@ -108,9 +99,7 @@ int mptcp_mark(struct bpf_sock_ops *skops)
 	msk = ssk ? bpf_skc_to_mptcp_sock(ssk) : NULL;
 	if (!msk)	/* plain TCP */
 		return 1;
-	subflow = bpf_core_cast(bpf_core_cast(ssk, struct inet_connection_sock)->icsk_ulp_data,
-				struct mptcp_subflow_context);
-	id = subflow->subflow_id;
+	id = subflow_of(ssk)->subflow_id;
 	if (skops->op != BPF_SOCK_OPS_TCP_CONNECT_CB &&
 	    skops->op != BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB) {
 		check_pending(skops, ssk, id);

@@ -8,20 +8,18 @@
 #include <bpf/bpf_helpers.h>
 #include <bpf/bpf_tracing.h>
 #include "mptcp_mark_order.h"
+#include "mptcp_mark_subflow.h"
 #include "mptcp_policy.h"
-
-#ifndef SOL_IP
-#define SOL_IP		0
-#endif
 
 #define MAX_LEVELS	32	/* of cgroups below the one of the policy */
 #define DEV_HASH_SIZE	256	/* NETDEV_HASHENTRIES, include/linux/netdevice.h */
 #define DEV_HASH_CHAIN	32	/* as far as a device is looked for */
-#define NEW		-1	/* a subflow that came to no rule before */
-#define AGAIN		0x100	/* what it was set to may be lost */
 
-/* Callbacks that tell when a pending join has its id, or a backup flag changed */
-#define PENDING_FLAGS	(BPF_SOCK_OPS_PARSE_ALL_HDR_OPT_CB_FLAG | BPF_SOCK_OPS_STATE_CB_FLAG)
+/* For apply(), besides the number of a rule */
+#define NEW		0x100	/* no rule was looked for yet */
+#define AGAIN		0x200	/* the kernel may have replaced what the rule had set */
+
+/* Callbacks that tell when a backup flag has changed */
 #define BACKUP_FLAGS	(BPF_SOCK_OPS_PARSE_ALL_HDR_OPT_CB_FLAG | \
 			 BPF_SOCK_OPS_WRITE_HDR_OPT_CB_FLAG)
 
@@ -130,22 +128,6 @@ static __u8 backup_bits(struct mptcp_subflow_context *subflow)
 	return is;
 }
 
-static bool is_inet6(struct sock_common *skc)
-{
-	struct mptcp_policy_subflow s = {};
-
-	if (skc->skc_family == AF_INET)
-		return false;
-	find_addresses(&s, skc);
-	return s.remote.word[0] || s.remote.part[2] != bpf_htonl(0xffff);
-}
-
-static struct mptcp_subflow_context *subflow_of(struct sock *sk)
-{
-	return bpf_core_cast(bpf_core_cast(sk, struct inet_connection_sock)->icsk_ulp_data,
-			     struct mptcp_subflow_context);
-}
-
 static void describe(struct mptcp_policy_subflow *s, struct mptcp_ruleset *policy,
 		     struct sock *sk, __u32 ordinal)
 {
@@ -159,12 +141,11 @@ static void describe(struct mptcp_policy_subflow *s, struct mptcp_ruleset *polic
 	s->key.ordinal = ordinal;
 	s->key.local_id = subflow->local_id;
 	s->key.remote_id = subflow->remote_id;
+	find_addresses(s, &sk->__sk_common);
 	s->key.is = (opened ? MPTCP_IS_OPENED : MPTCP_IS_ACCEPTED) |
-		    (is_inet6(&sk->__sk_common) ? MPTCP_IS_INET6 : MPTCP_IS_INET);
+		    (mptcp_policy_is_mapped(&s->remote) ? MPTCP_IS_INET : MPTCP_IS_INET6);
 	if (policy->looks_at & MPTCP_POLICY_BACKUP)
 		s->key.is |= backup_bits(subflow);
-	if (policy->looks_at & MPTCP_POLICY_ADDRESS)
-		find_addresses(s, &sk->__sk_common);
 	if (policy->looks_at & MPTCP_POLICY_DEV)
 		find_dev(&s->dev, sk);
 }
@@ -189,19 +170,18 @@ __noinline __u32 find_rule(const struct mptcp_ruleset *policy,
  * had before. ctx is what bpf_setsockopt() takes. Returns the number of the rule.
  */
 static __u32 apply(void *ctx, struct mptcp_ruleset *policy, struct sock *sk,
-		   struct mptcp_policy_subflow *s, int before)
+		   struct mptcp_policy_subflow *s, __u32 before)
 {
-	bool again = before > 0 && (before & AGAIN);
+	bool again = before & AGAIN;
 	__u32 number = find_rule(policy, s), mark, one = 1;
 	struct mptcp_policy_stats *stats;
 	struct mptcp_policy_rule *rule;
 
 	/* One register, so that the verifier sees that what is checked is what is used */
 	barrier_var(number);
+	before &= ~AGAIN;
 	if (!number && before == NEW)
 		__sync_fetch_and_add(&policy->unmatched, 1);
-	if (again)
-		before &= ~AGAIN;
 	if (!number || (number == before && !again) || number > MPTCP_POLICY_RULES)
 		return number;
 	rule = &policy->rules[number - 1];
@@ -222,7 +202,7 @@ static __u32 apply(void *ctx, struct mptcp_ruleset *policy, struct sock *sk,
 	if (s->key.is & MPTCP_IS_INET6)
 		SET(TOS, SOL_IPV6, IPV6_TCLASS, rule->tos);
 	else
-		SET(TOS, SOL_IP, IP_TOS, rule->tos);
+		SET(TOS, IPPROTO_IP, IP_TOS, rule->tos);
 	SET(PRIORITY, SOL_SOCKET, SO_PRIORITY, rule->priority);
 	SET(PACING, SOL_SOCKET, SO_MAX_PACING_RATE, rule->pacing);
 	SET(USER_TIMEOUT, SOL_TCP, TCP_USER_TIMEOUT, rule->user_timeout);
@@ -233,22 +213,6 @@ static __u32 apply(void *ctx, struct mptcp_ruleset *policy, struct sock *sk,
 	SET(KEEPALIVE, SOL_SOCKET, SO_KEEPALIVE, one);
 #undef SET
 	return number;
-}
-
-static void ask_for(struct bpf_sock_ops *skops, struct policy_state *state, int flags)
-{
-	int present = skops->bpf_sock_ops_cb_flags;
-
-	if ((present & flags) == flags)
-		return;
-	state->flags |= ~present & flags;
-	bpf_sock_ops_cb_flags_set(skops, present | flags);
-}
-
-static void let_go(struct bpf_sock_ops *skops, struct policy_state *state)
-{
-	bpf_sock_ops_cb_flags_set(skops, skops->bpf_sock_ops_cb_flags & ~state->flags);
-	state->flags = 0;
 }
 
 /* Before the SYN is built, or as a subflow is accepted */
@@ -276,7 +240,9 @@ static void handle_new(struct bpf_sock_ops *skops, struct bpf_sock *ssk, struct 
 		state->pending = pending;
 		state->undecided = undecided;
 		state->is = backup_bits(subflow);
-		ask_for(skops, state, (pending ? PENDING_FLAGS : 0) | (backup ? BACKUP_FLAGS : 0));
+		if (pending || backup)
+			ask_for(skops, &state->flags, (pending ? PENDING_FLAGS : 0) |
+						      (backup ? BACKUP_FLAGS : 0));
 	}
 	if (!policy)
 		return;
@@ -303,12 +269,12 @@ static void handle_change(struct bpf_sock_ops *skops, struct bpf_sock *ssk,
 	struct mptcp_ruleset *policy;
 	__u8 is = backup_bits(subflow);
 	bool again = false, decided = false, lost = false;
-	__u32 map_id = 0;
-	int before = 0;
+	__u32 map_id = 0, before = 0;
 
 	if (state->pending) {
 		if (!subflow->subflow_id && !closed) {
-			ask_for(skops, state, PENDING_FLAGS);	/* if others cleared them */
+			/* Again, as another program may have cleared them */
+			ask_for(skops, &state->flags, PENDING_FLAGS);
 			return;
 		}
 		/* The kernel may have replaced what was set as it gave the id */
@@ -337,7 +303,7 @@ static void handle_change(struct bpf_sock_ops *skops, struct bpf_sock *ssk,
 		state->policy = map_id;
 	}
 	if (!policy || !(policy->looks_at & MPTCP_POLICY_BACKUP))
-		let_go(skops, state);
+		let_go(skops, &state->flags);
 }
 
 SEC("sockops")

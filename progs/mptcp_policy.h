@@ -18,7 +18,7 @@
 #define MPTCP_POLICY_RULES	32
 #define MPTCP_POLICY_NAME	16	/* IFNAMSIZ, TCP_CA_NAME_MAX */
 
-/* What is so of a subflow, or not */
+/* Properties of a subflow, a bit each */
 #define MPTCP_IS_OPENED		0x01	/* by this end */
 #define MPTCP_IS_ACCEPTED	0x02
 #define MPTCP_IS_INET		0x04	/* IPv4 on the wire, on IPv6 sockets too */
@@ -105,20 +105,26 @@ struct mptcp_policy_stats {
 /* What the rules of a policy look at, so that nobody pays for the rest */
 #define MPTCP_POLICY_BACKUP	0x01
 #define MPTCP_POLICY_ENDPOINT	0x02
-#define MPTCP_POLICY_ADDRESS	0x04
-#define MPTCP_POLICY_DEV	0x08
-#define MPTCP_POLICY_ORDINAL	0x10
+#define MPTCP_POLICY_DEV	0x04
+#define MPTCP_POLICY_ORDINAL	0x08
 
 struct mptcp_ruleset {
 	__u32 num;			/* rules */
 	__u32 looks_at;			/* bits MPTCP_POLICY_* */
 	__u64 unmatched;		/* subflows that no rule fitted */
-	__u64 failed;			/* subflows that nothing was done for, or whose changes
-					 * nobody sees: no memory
+	__u64 failed;			/* no memory: changes of these subflows are not seen,
+					 * or their order is not known
 					 */
 	struct mptcp_policy_rule rules[MPTCP_POLICY_RULES];
 	struct mptcp_policy_stats stats[MPTCP_POLICY_RULES];
 };
+
+/* Is it an IPv4 address? Bytes 8 to 11 are 0, 0, 255, 255, in either byte order */
+static inline bool mptcp_policy_is_mapped(const struct mptcp_policy_addr *addr)
+{
+	return !addr->word[0] && !addr->byte[8] && !addr->byte[9] &&
+	       addr->byte[10] == 255 && addr->byte[11] == 255;
+}
 
 static inline bool mptcp_policy_within(const struct mptcp_policy_addr *addr,
 				       const struct mptcp_policy_addr *prefix,
@@ -159,9 +165,6 @@ static inline __u32 mptcp_policy_looks_at(const struct mptcp_policy_rule *rule)
 		looks_at |= MPTCP_POLICY_BACKUP;
 	if (rule->key_mask.local_id)
 		looks_at |= MPTCP_POLICY_ENDPOINT;
-	if (rule->from_mask.word[0] || rule->from_mask.word[1] ||
-	    rule->to_mask.word[0] || rule->to_mask.word[1])
-		looks_at |= MPTCP_POLICY_ADDRESS;
 	if (rule->dev.word[0])
 		looks_at |= MPTCP_POLICY_DEV;
 	if (rule->key_mask.ordinal)

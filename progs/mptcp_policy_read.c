@@ -5,10 +5,6 @@
 #include <bpf/bpf_tracing.h>
 #include "mptcp_policy_read.h"
 
-#ifndef SOL_IP
-#define SOL_IP		0
-#endif
-
 char _license[] SEC("license") = "GPL";
 
 SEC("iter/tcp")
@@ -31,7 +27,7 @@ int mptcp_policy_read(struct bpf_iter__tcp *ctx)
 #define GET(level, name, value) bpf_getsockopt(tp, level, name, &(value), sizeof(value))
 	GET(SOL_SOCKET, SO_MARK, v.mark);
 	if (skc->skc_family == AF_INET)
-		GET(SOL_IP, IP_TOS, v.tos);
+		GET(IPPROTO_IP, IP_TOS, v.tos);
 	else
 		GET(SOL_IPV6, IPV6_TCLASS, v.tos);
 	GET(SOL_SOCKET, SO_PRIORITY, v.priority);

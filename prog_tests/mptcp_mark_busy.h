@@ -54,6 +54,16 @@ static inline int mark_settle(struct mark_env *env, int first, int last)
 	return mark_poke(env, first, last) || mark_wait_pending(env, 0);
 }
 
+/* The client resets its connection */
+static inline int mark_reset(struct mark_env *env)
+{
+	struct linger reset = { .l_onoff = 1 };
+	int err = setsockopt(env->conn.fd[CLIENT], SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
+
+	mark_close(&env->conn.fd[CLIENT]);
+	return !ASSERT_OK(err, "setsockopt(SO_LINGER)");
+}
+
 /*
  * A server that is in send(2) with its socket locked, as it reads a page that is
  * absent until userfaultfd fills it.

@@ -41,15 +41,11 @@ static void test_pending(struct mark_env *env)
 static void test_pending_closed(struct mark_env *env)
 {
 	struct busy_server busy;
-	struct linger reset = { .l_onoff = 1 };
 	int err;
 
 	if (mark_start_server(env, MARK_CGROUP, AF_INET, 1) || busy_server_start(env, &busy))
 		return;
-	err = mark_endpoint(env, 2) || mark_wait_pending(env, 1) ||
-	      !ASSERT_OK(setsockopt(env->conn.fd[CLIENT], SOL_SOCKET, SO_LINGER, &reset,
-				    sizeof(reset)), "setsockopt(SO_LINGER)");
-	mark_close(&env->conn.fd[CLIENT]);
+	err = mark_endpoint(env, 2) || mark_wait_pending(env, 1) || mark_reset(env);
 	busy_server_end(&busy);
 	if (!err && !mark_wait_pending(env, 0))
 		mark_expect_stats(env, 1, 1);

@@ -241,6 +241,8 @@ static inline void mark_configure(struct mptcp_mark *skel, __u32 base, __u32 mas
 
 static inline void mark_env_close(struct mark_env *env)
 {
+	if (env->own)
+		mark_detach(env->own);
 	mark_disconnect(&env->conn);
 	mark_watched(env, CLIENT);
 	mark_watched(env, SERVER);

@@ -29,6 +29,7 @@ struct mark_env {
 	int watches[2];			/* by end */
 	struct mptcp_mark *skel;
 	struct mptcp_mark_table *table;
+	struct bpf_link **own;		/* of a program of the test, detached in the end */
 	int cgroup_fd, nested_fd, listen_fd;
 	struct mark_conn conn;		/* the connection of tests that need one only */
 	const void *data;		/* of the subtest */

@@ -28,22 +28,35 @@ static void test_match(struct mark_env *env)
 	struct mptcp_policy *skel = policy_start(env, c->family, c->rules, c->n);
 	struct mptcp_ruleset set;
 
-	if (!skel)
-		return;
-	if (mark_watch_links(env, c->end, c->family, c->expected, 3) ||
+	if (!skel || mark_watch_links(env, c->end, c->family, c->expected, 3) ||
 	    (c->endpoints ? mark_ip(env, CLIENT, "%s", c->endpoints) :
 	     mark_endpoints(env, c->family, 2, 3)) ||
 	    mark_listen_from(env, addr, client ? NULL : MARK_CGROUP, IPPROTO_MPTCP) ||
 	    mark_connect_from(env, addr, client ? MARK_CGROUP : NULL, &env->conn) ||
 	    mark_wait_subflows(env, CLIENT, 3) || mark_wait_subflows(env, SERVER, 3) ||
 	    mark_send(&env->conn, c->end, 1 << 16))
-		goto destroy;
+		return;
 	if (client)
 		mark_expect(env, CLIENT, c->expected, 3);
 	if (!policy_get(skel, &set))
 		ASSERT_EQ(set.unmatched, c->unmatched, "subflows that no rule fitted");
-destroy:
-	mptcp_policy__destroy(skel);
+}
+
+/* IPv4 on an IPv6 socket is IPv4: its family, and its prefixes */
+static void test_v4mapped(struct mark_env *env)
+{
+	static const struct mptcp_policy_rule rules[] = {
+		{ RULE_IS(MPTCP_IS_INET6), RULE_MARK(7) },
+		{ .from = V4(10, 0, 2, 0), .from_mask = V4_MASK(255, 255, 255, 0), RULE_MARK(8) },
+		{ RULE_IS(MPTCP_IS_INET), RULE_MARK(9) },
+	};
+	struct mptcp_policy *skel = policy_start(env, AF_INET6, rules, 3);
+
+	if (!skel || mark_watch_links(env, CLIENT, AF_INET, MARKS(9, 8, 9), 3) ||
+	    mark_endpoints(env, AF_INET, 2, 3) || mark_listen(env, "::") ||
+	    mark_connect(env, "::ffff:10.0.1.2"))
+		return;
+	mark_expect(env, CLIENT, MARKS(9, 8, 9), 3);
 }
 
 #define MATCH(_name, _end, _family, _endpoints, _unmatched, _expected, ...)		\
@@ -90,11 +103,25 @@ static const struct mark_test tests[] = {
 	MATCH("dev", CLIENT, AF_INET,
 	      "mptcp endpoint add 10.0.2.1 id 2 subflow dev eth2\n"
 	      "mptcp endpoint add 10.0.3.1 id 3 subflow", 2, EXPECT(0, 7, 0),
-	      { .dev.name = "eth3", RULE_MARK(8) }, { .dev.name = "eth2", RULE_MARK(7) }),
+	      { .dev.name = "eth3", RULE_MARK(8) },
+	      /* Compared to the end, behind the name, too */
+	      { .dev.name = "eth2\0\0\0\0x", RULE_MARK(9) },
+	      { .dev.name = "eth2", RULE_MARK(7) }),
 	MATCH("backup", CLIENT, AF_INET,
 	      "mptcp endpoint add 10.0.2.1 id 2 subflow\n"
 	      "mptcp endpoint add 10.0.3.1 id 3 subflow backup", 0, EXPECT(8, 8, 7),
 	      { RULE_IS(MPTCP_IS_BACKUP), RULE_MARK(7) }, { RULE_MARK(8) }),
+	MATCH("our_backup", CLIENT, AF_INET,
+	      "mptcp endpoint add 10.0.2.1 id 2 subflow\n"
+	      "mptcp endpoint add 10.0.3.1 id 3 subflow backup", 0, EXPECT(8, 8, 7),
+	      { RULE_IS(MPTCP_IS_BACKUP_REMOTE), RULE_MARK(9) },
+	      { RULE_IS(MPTCP_IS_BACKUP_LOCAL), RULE_MARK(7) }, { RULE_MARK(8) }),
+	MATCH("their_backup", SERVER, AF_INET,
+	      "mptcp endpoint add 10.0.2.1 id 2 subflow\n"
+	      "mptcp endpoint add 10.0.3.1 id 3 subflow backup", 0, EXPECT(8, 8, 7),
+	      { RULE_IS(MPTCP_IS_BACKUP_LOCAL), RULE_MARK(9) },
+	      { RULE_IS(MPTCP_IS_BACKUP_REMOTE), RULE_MARK(7) }, { RULE_MARK(8) }),
+	{ "v4mapped", 3, test_v4mapped, .ipv6 = true },
 };
 
 void test_mptcp_policy(void)

@@ -56,12 +56,10 @@ static void test_action(struct mark_env *env)
 	static const __u64 none[MPTCP_SET_NUM];
 	struct mptcp_ruleset set;
 
-	if (!skel)
-		return;
-	if ((c->wire && watch_wire(env, c->family, c->wire)) ||
+	if (!skel || (c->wire && watch_wire(env, c->family, c->wire)) ||
 	    mark_start(env, c->family, NULL, 3) || mark_send(&env->conn, CLIENT, 1 << 16) ||
 	    policy_values(env, CLIENT, v, 3) || policy_get(skel, &set))
-		goto destroy;
+		return;
 	if (c->wire)
 		expect_wire(env);
 	if (c->ss)
@@ -75,8 +73,6 @@ static void test_action(struct mark_env *env)
 	ASSERT_OK(memcmp(&v[1], &expected, sizeof(expected)), "options of subflow 2");
 	ASSERT_EQ(set.stats[0].matched, 1, "matched");
 	ASSERT_OK(memcmp(set.stats[0].refused, none, sizeof(none)), "refused");
-destroy:
-	mptcp_policy__destroy(skel);
 }
 
 #define EXPECTED(name, ...)							\
@@ -116,7 +112,6 @@ static void test_mark_mask(struct mark_env *env)
 		    !mark_wait_subflows(env, CLIENT, 3))
 			mark_expect(env, CLIENT, expected, 3);
 	}
-	mptcp_policy__destroy(skel);
 }
 
 /* The kernel refuses one option: it is counted, and the others are set */
@@ -140,7 +135,6 @@ static void test_refused(struct mark_env *env)
 		ASSERT_EQ(v[1].user_timeout, 2000, "user timeout");
 		ASSERT_OK(memcmp(set.stats[0].refused, refused, sizeof(refused)), "refused");
 	}
-	mptcp_policy__destroy(skel);
 }
 
 /* What progs/mptcp_subflow.c of selftests/bpf does, and its test asserts */
@@ -158,10 +152,8 @@ static void test_upstream(struct mark_env *env)
 	__u32 mark = ~0;
 	int fd;
 
-	if (!skel)
+	if (!skel || mark_start(env, AF_INET, NULL, 2) || policy_values(env, CLIENT, v, 2))
 		return;
-	if (mark_start(env, AF_INET, NULL, 2) || policy_values(env, CLIENT, v, 2))
-		goto destroy;
 	mark_expect(env, CLIENT, mark_ordinals, 2);
 	ASSERT_STREQ(v[1].congestion, "reno", "congestion control of subflow 2");
 
@@ -177,8 +169,6 @@ static void test_upstream(struct mark_env *env)
 	close(fd);
 	ASSERT_STREQ(congestion, before, "congestion control of the MPTCP socket");
 	ASSERT_STREQ(v[0].congestion, before, "congestion control of subflow 1");
-destroy:
-	mptcp_policy__destroy(skel);
 }
 
 /* 1 MB at 1 MB/s: the time that it takes, less what may leave at once */
@@ -197,7 +187,6 @@ static void test_pacing_rate(struct mark_env *env)
 		if (!mark_send(&env->conn, CLIENT, 1000000))
 			ASSERT_GT(get_time_ns() - start, 500000000, "nanoseconds for 1 MB");
 	}
-	mptcp_policy__destroy(skel);
 }
 
 /* Nothing that the client sends by link 2 arrives */
@@ -233,7 +222,6 @@ static void test_syncnt_seen(struct mark_env *env)
 	    !mark_connect(env, "10.0.1.2") && !mark_wait(has_entries(env, 2)) &&
 	    !mark_wait(has_entries(env, 1)))
 		ASSERT_EQ(policy_packets(env, SERVER, "dead"), 2, "SYNs");
-	mptcp_policy__destroy(skel);
 }
 
 /*
@@ -254,7 +242,6 @@ static void test_dead_path(struct mark_env *env)
 		if (!mark_send(&env->conn, CLIENT, env->n) && !mark_wait(has_entries(env, 1)))
 			ASSERT_LT(get_time_ns() - start, 10000000000, "nanoseconds until then");
 	}
-	mptcp_policy__destroy(skel);
 }
 
 #define CASE(_name, _family, _expected, _wire, _ss, _sets, ...)			\

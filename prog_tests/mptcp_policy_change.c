@@ -6,14 +6,9 @@
 #include "mptcp_mark_busy.h"
 #include "mptcp_policy_helpers.h"
 
+/* As by_backup has them */
 #define BACKUP_MARK	7
 #define OTHER_MARK	8
-#define MARKS(...)	((const __u32[]){ __VA_ARGS__ })
-
-static const struct mptcp_policy_rule by_backup[] = {
-	{ RULE_IS(MPTCP_IS_BACKUP), RULE_MARK(BACKUP_MARK) },
-	{ RULE_MARK(OTHER_MARK) },
-};
 
 static const struct mptcp_policy_rule by_remote_backup[] = {
 	{ RULE_IS(MPTCP_IS_BACKUP_LOCAL), RULE_MARK(6) },
@@ -26,7 +21,7 @@ static const struct mptcp_policy_rule by_endpoint[] = {
 	{ RULE_ENDPOINT(3), RULE_MARK(0x33) },
 };
 
-/* The mark of subflow 2, as inet_diag or the table has it */
+/* The mark of subflow 2, read by BPF: also of an end that has pending joins */
 static bool second_has(struct mark_env *env, int end, __u32 mark)
 {
 	struct mptcp_policy_values v[2] = {};
@@ -40,10 +35,8 @@ static void test_backup_local(struct mark_env *env)
 	struct mptcp_policy *skel = policy_start(env, AF_INET, by_backup, 2);
 	int i;
 
-	if (!skel)
+	if (!skel || mark_start(env, AF_INET, NULL, 3))
 		return;
-	if (mark_start(env, AF_INET, NULL, 3))
-		goto destroy;
 	mark_expect(env, CLIENT, MARKS(8, 8, 8), 3);
 	for (i = 1; i <= 2; i++) {
 		__u32 now = i == 1 ? BACKUP_MARK : OTHER_MARK;
@@ -56,8 +49,6 @@ static void test_backup_local(struct mark_env *env)
 			break;
 		mark_expect(env, CLIENT, MARKS(8, now, 8), 3);
 	}
-destroy:
-	mptcp_policy__destroy(skel);
 }
 
 /*
@@ -68,9 +59,7 @@ static void test_backup_remote(struct mark_env *env)
 {
 	struct mptcp_policy *skel = policy_start(env, AF_INET, by_remote_backup, 3);
 
-	if (!skel)
-		return;
-	if (mark_endpoint(env, 1) || mark_start_server(env, MARK_CGROUP, AF_INET, 2) ||
+	if (!skel || mark_endpoint(env, 1) || mark_start_server(env, MARK_CGROUP, AF_INET, 2) ||
 	    mark_watch_links(env, SERVER, AF_INET, MARKS(8, 8), 2) ||
 	    mark_send(&env->conn, SERVER, MARK_BULK) || mark_watched(env, SERVER) ||
 	    mark_watch_link(env, SERVER, AF_INET, 2, BACKUP_MARK) ||
@@ -80,12 +69,10 @@ static void test_backup_remote(struct mark_env *env)
 	    mark_send(&env->conn, SERVER, MARK_BULK) ||
 	    mark_wait(second_has(env, SERVER, BACKUP_MARK)) ||
 	    mark_send(&env->conn, SERVER, MARK_BULK))
-		goto destroy;
+		return;
 	ASSERT_GT(policy_packets(env, SERVER, "right"), policy_packets(env, SERVER, "wrong"),
 		  "packets of a backup");
 	mark_unwatch(env, SERVER);
-destroy:
-	mptcp_policy__destroy(skel);
 }
 
 /* The SYN leaves before the peer says that it wants the join as a backup */
@@ -93,17 +80,13 @@ static void test_backup_of_peer(struct mark_env *env)
 {
 	struct mptcp_policy *skel = policy_start(env, AF_INET, by_remote_backup, 3);
 
-	if (!skel)
-		return;
-	if (mark_watch(env, CLIENT, "ip daddr 10.0.2.2 tcp flags syn", "8") ||
+	if (!skel || mark_watch(env, CLIENT, "ip daddr 10.0.2.2 tcp flags syn", "8") ||
 	    mark_watch(env, CLIENT, "ip daddr 10.0.2.2 tcp flags & syn == 0", "7") ||
 	    mark_ip(env, SERVER, "mptcp endpoint add 10.0.2.2 signal backup") ||
 	    mark_listen(env, "0.0.0.0") || mark_connect(env, "10.0.1.2") ||
 	    mark_wait_subflows(env, CLIENT, 2))
-		goto destroy;
+		return;
 	mark_expect(env, CLIENT, MARKS(OTHER_MARK, BACKUP_MARK), 2);
-destroy:
-	mptcp_policy__destroy(skel);
 }
 
 /* The kernel says late that the initial subflow goes by a backup endpoint */
@@ -111,17 +94,16 @@ static void test_backup_initial(struct mark_env *env)
 {
 	struct mptcp_policy *skel = policy_start(env, AF_INET, by_backup, 2);
 
-	if (!skel)
-		return;
-	if (mark_ip(env, CLIENT, "mptcp endpoint add 10.0.1.1 id 1 subflow backup") ||
+	if (!skel || mark_ip(env, CLIENT, "mptcp endpoint add 10.0.1.1 id 1 subflow backup") ||
 	    mark_start(env, AF_INET, NULL, 2) || mark_send(&env->conn, CLIENT, 1 << 16))
-		goto destroy;
+		return;
 	mark_expect(env, CLIENT, MARKS(BACKUP_MARK, OTHER_MARK), 2);
-destroy:
-	mptcp_policy__destroy(skel);
 }
 
-/* The kernel chooses the address of a join as it answers an ADD_ADDR: by its route */
+/*
+ * The server announces an address, and the client has no endpoint: the kernel takes
+ * the source address of the route, and its id is known only when the SYN leaves.
+ */
 static void test_chosen_address(struct mark_env *env)
 {
 	static const struct mptcp_policy_rule rules[] = {
@@ -133,41 +115,33 @@ static void test_chosen_address(struct mark_env *env)
 	struct mptcp_policy *skel = policy_start(env, AF_INET, rules, 4);
 	struct mptcp_ruleset set;
 
-	if (!skel)
-		return;
-	if (mark_watch(env, CLIENT, "ip daddr 10.0.2.2", "7") ||
+	if (!skel || mark_watch(env, CLIENT, "ip daddr 10.0.2.2", "7") ||
 	    mark_ip(env, SERVER, "mptcp endpoint add 10.0.2.2 signal") ||
 	    mark_listen(env, "0.0.0.0") || mark_connect(env, "10.0.1.2") ||
 	    mark_wait_subflows(env, CLIENT, 2) || policy_get(skel, &set))
-		goto destroy;
+		return;
 	mark_expect(env, CLIENT, MARKS(6, 7), 2);
 	ASSERT_EQ(set.stats[1].matched, 1, "matched");
-destroy:
-	mptcp_policy__destroy(skel);
 }
 
-/* An endpoint that goes and comes again: other subflows, the same rule */
+/* An endpoint is deleted and added again: its new subflow comes to the same rule */
 static void test_returns(struct mark_env *env)
 {
 	struct mptcp_policy *skel = policy_start(env, AF_INET, by_endpoint, 2);
 	int i;
 
-	if (!skel)
-		return;
-	if (mark_watch_links(env, CLIENT, AF_INET, MARKS(0, 0x22, 0x33), 3) ||
+	if (!skel || mark_watch_links(env, CLIENT, AF_INET, MARKS(0, 0x22, 0x33), 3) ||
 	    mark_start(env, AF_INET, NULL, 3))
-		goto destroy;
+		return;
 	for (i = 0; i < 20; i++) {
 		if (mark_ip(env, CLIENT, "mptcp endpoint delete id 2\nlink set eth2 down") ||
 		    mark_wait_subflows(env, CLIENT, 2) ||
 		    mark_ip(env, CLIENT, "link set eth2 up\n"
 					 "route replace default table 102 via 10.0.2.2") ||
 		    mark_join(env, AF_INET, 2, 3))
-			goto destroy;
+			return;
 		mark_expect(env, CLIENT, MARKS(0, 0x33, 0x22), 3);
 	}
-destroy:
-	mptcp_policy__destroy(skel);
 }
 
 /* After a disconnect, the order starts again for the policy, too */
@@ -185,10 +159,8 @@ static void test_reconnect(struct mark_env *env)
 	    mark_watch(env, CLIENT, "ip saddr != 10.0.1.1", "{ 2, 3 }") ||
 	    mark_start(env, AF_INET, NULL, 3) || mark_reconnect(env) ||
 	    mark_wait_subflows(env, CLIENT, 3))
-		goto destroy;
+		return;
 	mark_expect(env, CLIENT, mark_ordinals, 3);
-destroy:
-	mptcp_policy__destroy(skel);
 }
 
 /* The options of an accepted join are set again once the kernel has replaced them */
@@ -202,11 +174,9 @@ static void test_busy(struct mark_env *env)
 	struct mptcp_ruleset set;
 	int link, err;
 
-	if (!skel)
-		return;
-	if (mark_start_server(env, MARK_CGROUP, AF_INET, 1) ||
+	if (!skel || mark_start_server(env, MARK_CGROUP, AF_INET, 1) ||
 	    mark_set_nodelay(env) || busy_server_start(env, &busy))
-		goto destroy;
+		return;
 	for (link = 2, err = 0; link <= 3 && !err; link++)
 		err = mark_endpoint(env, link) ||
 		      mark_wait(!policy_get(skel, &set) && set.stats[link - 2].matched == 1);
@@ -216,11 +186,9 @@ static void test_busy(struct mark_env *env)
 	    mark_poke(env, 2, 3) || mark_wait(second_has(env, SERVER, 2)) ||
 	    mark_watch_links(env, SERVER, AF_INET, MARKS(0, 2, 3), 3) ||
 	    mark_poke(env, 2, 3) || mark_send(&env->conn, SERVER, MARK_BULK))
-		goto destroy;
+		return;
 	if (!policy_get(skel, &set))
 		ASSERT_EQ(set.failed, 0, "failed");
-destroy:
-	mptcp_policy__destroy(skel);
 }
 
 /* Without memory for what has to be kept, the rule holds as long as nothing changes */
@@ -229,15 +197,12 @@ static void test_no_memory(struct mark_env *env)
 	struct mptcp_policy *skel = policy_start(env, AF_INET, by_backup, 2);
 	struct mptcp_ruleset set;
 
-	if (!skel)
+	if (!skel || mark_sysctl(env, "net/core/optmem_max", "0") ||
+	    mark_start(env, AF_INET, NULL, 2) || mark_send(&env->conn, CLIENT, 1 << 16) ||
+	    policy_get(skel, &set))
 		return;
-	if (mark_sysctl(env, "net/core/optmem_max", "0") || mark_start(env, AF_INET, NULL, 2) ||
-	    mark_send(&env->conn, CLIENT, 1 << 16) || policy_get(skel, &set))
-		goto destroy;
 	mark_expect(env, CLIENT, MARKS(OTHER_MARK, OTHER_MARK), 2);
 	ASSERT_EQ(set.failed, 2, "failed");
-destroy:
-	mptcp_policy__destroy(skel);
 }
 
 static void test_plain_tcp(struct mark_env *env)
@@ -246,16 +211,12 @@ static void test_plain_tcp(struct mark_env *env)
 	struct mptcp_ruleset set;
 	int fd;
 
-	if (!skel)
-		return;
-	if (mark_watch(env, CLIENT, "ip saddr 10.0.1.1", "0") ||
+	if (!skel || mark_watch(env, CLIENT, "ip saddr 10.0.1.1", "0") ||
 	    mark_listen_from(env, "10.0.1.2", MARK_CGROUP, IPPROTO_TCP))
-		goto destroy;
+		return;
 	fd = mark_socket(env, CLIENT, MARK_CGROUP, AF_INET, SOCK_STREAM, IPPROTO_TCP);
 	if (!mark_connect_fd(env, fd) && !policy_get(skel, &set))
 		ASSERT_EQ(set.stats[0].matched + set.unmatched, 0, "subflows");
-destroy:
-	mptcp_policy__destroy(skel);
 }
 
 struct replacer {
@@ -275,8 +236,7 @@ static void *replace(void *arg)
 	int i, failed = 0;
 
 	for (i = 0; !READ_ONCE(r->stop); i++)
-		failed += !!policy_set(r->skel, r->skel->bss->own_cgroup, &one_or_other[i & 1],
-				       1);
+		failed += !!policy_set(r->skel, &one_or_other[i & 1], 1);
 	return failed ? "failed" : NULL;
 }
 
@@ -288,11 +248,9 @@ static void test_replaced(struct mark_env *env)
 	int i, j, seen[3] = {};
 	void *failed;
 
-	if (!r.skel)
-		return;
-	if (mark_endpoints(env, AF_INET, 2, 3) || mark_listen(env, "10.0.1.2") ||
+	if (!r.skel || mark_endpoints(env, AF_INET, 2, 3) || mark_listen(env, "10.0.1.2") ||
 	    !ASSERT_OK(pthread_create(&r.thread, NULL, replace, &r), "thread"))
-		goto destroy;
+		return;
 	for (i = 0; i < 100; i++) {
 		if (mark_connect(env, "10.0.1.2") || mark_wait_subflows(env, CLIENT, 3) ||
 		    policy_values(env, CLIENT, v, 3))
@@ -310,74 +268,80 @@ static void test_replaced(struct mark_env *env)
 	ASSERT_EQ(seen[0], 0, "subflows without a policy");
 	ASSERT_GT(seen[1], 0, "subflows of the one policy");
 	ASSERT_GT(seen[2], 0, "subflows of the other");
-destroy:
-	mptcp_policy__destroy(r.skel);
 }
 
-/* A cgroup below that has a policy of its own is left alone, whatever that says */
+#define MARK_DEEP	MARK_NESTED "/deep"
+
+/* Sockets of a cgroup have the policy of the nearest cgroup, upwards, that has one */
 static void test_nested(struct mark_env *env)
 {
 	static const struct mptcp_policy_rule rules[] = { { RULE_ORDINAL(2), RULE_MARK(7) } };
-	struct mptcp_policy *outer = policy_start(env, AF_INET, &by_backup[1], 1), *inner = NULL;
+	static const struct {
+		const char *cgroup;
+		__u32 mark[3];
+	} connections[] = {
+		{ MARK_CGROUP, { 8, 8, 8 } },
+		{ MARK_NESTED, { 0, 7, 0 } },
+		{ MARK_DEEP, { 0, 7, 0 } },
+		/* From here on without the inner policy */
+		{ MARK_NESTED, { 8, 8, 8 } },
+		{ MARK_DEEP, { 8, 8, 8 } },
+	}, *c;
+	struct mptcp_policy *outer = policy_start(env, AF_INET, &by_backup[1], 1);
+	struct mptcp_policy *inner = mptcp_policy__open();
+	int deep_fd = create_and_get_cgroup(MARK_DEEP);
 	__u64 cgroup;
-	int i;
 
-	if (!outer)
-		return;
-	inner = policy_open(MARK_NESTED, env->nested_fd, rules, 1, outer);
-	if (!inner || mark_endpoints(env, AF_INET, 2, 3) || mark_listen(env, "10.0.1.2"))
+	if (!outer || !ASSERT_OK_PTR(inner, "open inner policy") ||
+	    !ASSERT_OK_FD(deep_fd, "create cgroup") ||
+	    !ASSERT_OK(bpf_map__reuse_fd(inner->maps.mptcp_policies,
+					 bpf_map__fd(outer->maps.mptcp_policies)), "share") ||
+	    !ASSERT_OK(mptcp_policy__load(inner), "load inner policy") ||
+	    policy_attach(inner, MARK_NESTED, env->nested_fd, rules, 1) ||
+	    mark_endpoints(env, AF_INET, 2, 3) || mark_listen(env, "10.0.1.2"))
 		goto destroy;
-	for (i = 0; i < 3; i++) {
-		const __u32 *expected = i == 1 ? MARKS(0, 7, 0) : MARKS(8, 8, 8);
-
-		if (mark_watch_links(env, CLIENT, AF_INET, expected, 3) ||
-		    mark_connect_from(env, "10.0.1.2", i ? MARK_NESTED : MARK_CGROUP, &env->conn) ||
+	cgroup = inner->bss->own_cgroup;
+	for (c = connections; c < connections + ARRAY_SIZE(connections); c++) {
+		if (c == &connections[3] &&
+		    !ASSERT_OK(bpf_map__delete_elem(inner->maps.mptcp_policies, &cgroup,
+						    sizeof(cgroup), 0), "take policy away"))
+			break;
+		if (mark_watch_links(env, CLIENT, AF_INET, c->mark, 3) ||
+		    mark_connect_from(env, "10.0.1.2", c->cgroup, &env->conn) ||
 		    mark_wait_subflows(env, CLIENT, 3))
 			break;
-		mark_expect(env, CLIENT, expected, 3);
+		mark_expect(env, CLIENT, c->mark, 3);
 		mark_disconnect(&env->conn);
 		if (mark_watched(env, CLIENT))
 			break;
-		/* Without it, the outer policy is the next */
-		if (i == 1) {
-			cgroup = inner->bss->own_cgroup;
-			ASSERT_OK(bpf_map__delete_elem(inner->maps.mptcp_policies, &cgroup,
-						       sizeof(cgroup), 0), "take policy away");
-		}
 	}
 destroy:
 	mptcp_policy__destroy(inner);
-	mptcp_policy__destroy(outer);
+	mark_close(&deep_fd);
+	remove_cgroup(MARK_DEEP);
 }
 
 /* To the subflows that there are; the other network namespace is not looked at */
 static void test_apply(struct mark_env *env)
 {
 	struct mptcp_policy *skel = policy_start(env, AF_INET, &by_backup[1], 1);
-	char nothing;
 
-	if (!skel)
+	if (!skel || mark_start(env, AF_INET, NULL, 3))
 		return;
-	if (mark_start(env, AF_INET, NULL, 3))
-		goto destroy;
 	mark_expect(env, CLIENT, MARKS(8, 8, 8), 3);
-	if (!ASSERT_OK(policy_set(skel, skel->bss->own_cgroup, by_endpoint, 2), "set policy") ||
-	    policy_iterate(env, SERVER, skel->progs.mptcp_policy_apply, &nothing, 1))
-		goto destroy;
+	if (policy_apply(env, SERVER, skel, by_endpoint, 2))
+		return;
 	mark_expect(env, CLIENT, MARKS(8, 8, 8), 3);
-	if (policy_iterate(env, CLIENT, skel->progs.mptcp_policy_apply, &nothing, 1))
-		goto destroy;
+	if (policy_apply(env, CLIENT, skel, by_endpoint, 2))
+		return;
 	mark_expect(env, CLIENT, MARKS(8, 0x22, 0x33), 3);
 
 	/* Backup flags are followed from now on */
-	if (!ASSERT_OK(policy_set(skel, skel->bss->own_cgroup, by_backup, 2), "set policy") ||
-	    policy_iterate(env, CLIENT, skel->progs.mptcp_policy_apply, &nothing, 1))
-		goto destroy;
+	if (policy_apply(env, CLIENT, skel, by_backup, 2))
+		return;
 	mark_expect(env, CLIENT, MARKS(8, 8, 8), 3);
 	if (!mark_ip(env, CLIENT, "mptcp endpoint change id 2 backup"))
 		mark_expect(env, CLIENT, MARKS(8, BACKUP_MARK, 8), 3);
-destroy:
-	mptcp_policy__destroy(skel);
 }
 
 static const struct mark_test tests[] = {

@@ -11,6 +11,8 @@
 
 #define SETS(action)	(1 << MPTCP_SET_##action)
 
+#define MARKS(...)	((const __u32[]){ __VA_ARGS__ })
+
 /* Parts of a rule */
 #define RULE_MARK(_mark)							\
 	.actions = SETS(MARK), .mark = _mark, .mark_mask = ~0U
@@ -19,10 +21,17 @@
 #define RULE_ENDPOINT(id)	.key.local_id = id, .key_mask.local_id = ~0
 #define RULE_REMOTE_ID(id)	.key.remote_id = id, .key_mask.remote_id = ~0
 
-static inline int policy_set(struct mptcp_policy *skel, __u64 cgroup,
-			     const struct mptcp_policy_rule *rules, int n)
+static const struct mptcp_policy_rule by_backup[] = {
+	{ RULE_IS(MPTCP_IS_BACKUP), RULE_MARK(7) },
+	{ RULE_MARK(8) },
+};
+
+/* For the cgroup of the program */
+static inline int policy_set(struct mptcp_policy *skel, const struct mptcp_policy_rule *rules,
+			     int n)
 {
 	struct mptcp_ruleset set = { .num = n };
+	__u64 cgroup = skel->bss->own_cgroup;
 	__u32 zero = 0;
 	int i, map, err = -1;
 
@@ -56,37 +65,34 @@ static inline int policy_get(struct mptcp_policy *skel, struct mptcp_ruleset *se
 	return ASSERT_OK(err, "policy") ? 0 : -1;
 }
 
-/* A policy for a cgroup, which shares the map of policies with another one */
-static inline struct mptcp_policy *policy_open(const char *cgroup, int cgroup_fd,
-					       const struct mptcp_policy_rule *rules, int n,
-					       struct mptcp_policy *other)
+static inline int policy_attach(struct mptcp_policy *skel, const char *cgroup, int cgroup_fd,
+				const struct mptcp_policy_rule *rules, int n)
 {
-	struct mptcp_policy *skel = mptcp_policy__open();
-
-	if (!ASSERT_OK_PTR(skel, "open mptcp_policy"))
-		return NULL;
 	skel->bss->own_cgroup = get_cgroup_id(cgroup);
-	if ((!other || ASSERT_OK(bpf_map__reuse_fd(skel->maps.mptcp_policies,
-						   bpf_map__fd(other->maps.mptcp_policies)),
-				 "share policies")) &&
-	    ASSERT_OK(mptcp_policy__load(skel), "load mptcp_policy") &&
-	    ASSERT_OK(policy_set(skel, skel->bss->own_cgroup, rules, n), "set policy") &&
-	    !mark_attach(skel->progs.mptcp_policy, &skel->links.mptcp_policy, cgroup_fd))
-		return skel;
-	mptcp_policy__destroy(skel);
-	return NULL;
+	return !ASSERT_OK(policy_set(skel, rules, n), "set policy") ||
+	       mark_attach(skel->progs.mptcp_policy, &skel->links.mptcp_policy, cgroup_fd);
 }
 
-/* Instead of mptcp_mark, on the cgroup of the tests, for connections of a family */
+/*
+ * Instead of mptcp_mark, on the cgroup of the tests, for connections of a family.
+ * NULL: failed, or skipped. Detached with the environment.
+ */
 static inline struct mptcp_policy *policy_start(struct mark_env *env, int family,
 						const struct mptcp_policy_rule *rules, int n)
 {
+	static struct mptcp_policy *skel;	/* loaded once in a process */
+
 	if (family == AF_INET6 && !mark_has_ipv6()) {
 		mark_skip("no IPv6: CONFIG_IPV6=y, CONFIG_MPTCP_IPV6=y");
 		return NULL;
 	}
+	if (!skel)
+		skel = mptcp_policy__open_and_load();
+	if (!ASSERT_OK_PTR(skel, "load mptcp_policy"))
+		return NULL;
 	mark_detach(&env->skel->links.mptcp_mark);
-	return policy_open(MARK_CGROUP, env->cgroup_fd, rules, n, NULL);
+	env->own = &skel->links.mptcp_policy;
+	return policy_attach(skel, MARK_CGROUP, env->cgroup_fd, rules, n) ? NULL : skel;
 }
 
 /* Run an iterator over the TCP sockets of an end; what it writes, in bytes */
@@ -106,6 +112,16 @@ static inline int policy_iterate(struct mark_env *env, int end, struct bpf_progr
 	close_netns(ns);
 	bpf_link__destroy(link);
 	return n;
+}
+
+/* A policy for the subflows that an end has, too */
+static inline int policy_apply(struct mark_env *env, int end, struct mptcp_policy *skel,
+			       const struct mptcp_policy_rule *rules, int n)
+{
+	char nothing;
+
+	return !ASSERT_OK(policy_set(skel, rules, n), "set policy") ||
+	       policy_iterate(env, end, skel->progs.mptcp_policy_apply, &nothing, 1);
 }
 
 /* The options of the subflows 1 to n of an end */

@@ -84,10 +84,9 @@ build_bpf()
 	local c
 
 	c="$(newest_clang "$ksrc")"
-	make -C "$bpf" CLANG="${c:-clang}" LLVM_STRIP="llvm-strip${c#clang}" LSKELS= LSKELS_EXTRA= \
-		LSKELS_SIGNED= LINKED_SKELS= TRUNNER_EXTRA_FILES= LIBARENA_SKEL= \
-		LIBARENA_ASAN_SKEL= SKIP_DOCS=1 SKIP_LLVM=1 SKIP_LIBBFD=1 SKIP_CRYPTO=1 \
-		feature-llvm=0 -j"$(nproc)" "$bpf/test_progs"
+	# shellcheck disable=SC2046 # a variable a word
+	make -C "$bpf" CLANG="${c:-clang}" LLVM_STRIP="llvm-strip${c#clang}" $(not_ours) \
+		-j"$(nproc)" "$bpf/test_progs"
 }
 
 build_net()

@@ -374,6 +374,7 @@ no_collisions()
 
 # Upstream's tests of MPTCP and ours, as many others do not build with compilers
 # of stable distributions. $1, if given: flavor
+# shellcheck disable=SC2046 # a variable a word
 build_drop_in()
 {
 	local bpf="$scratch/drop-in/tools/testing/selftests/bpf" c
@@ -385,9 +386,7 @@ build_drop_in()
 		find "$bpf"/progs "$bpf"/prog_tests -name '*.c' ! -name 'mptcp*' -delete &&
 		cp "$here"/progs/* "$bpf/progs/" && cp "$here"/prog_tests/* "$bpf/prog_tests/" &&
 		make -C "$bpf" CLANG="${c:-clang}" LLVM_STRIP="llvm-strip${c#clang}" "$@" \
-			LSKELS= LSKELS_EXTRA= LSKELS_SIGNED= LINKED_SKELS= TRUNNER_EXTRA_FILES= \
-			LIBARENA_SKEL= LIBARENA_ASAN_SKEL= SKIP_DOCS=1 SKIP_LLVM=1 SKIP_LIBBFD=1 \
-			SKIP_CRYPTO=1 -j"$(nproc)"
+			$(not_ours) -j"$(nproc)"
 }
 
 # Upstream's own test needs what not every machine has (fmod_ret): not ours to judge

@@ -24,6 +24,13 @@ check_tree()
 		die "KSRC=$1 is too old: give Linux 6.12 or newer"
 }
 
+# Variables of selftests/bpf/Makefile that leave out the tests that are not ours
+not_ours()
+{
+	sed -n '/^NOT_OURS :=/,/[^\\]$/ { s/^NOT_OURS := *//; s/\\$//; p }
+		s/^NOT_OURS += *//p' "$here/Makefile"
+}
+
 # The files that belong in a tree: those of the patches
 tree_files()
 {

@@ -58,7 +58,7 @@ static void load_policy(enum variant v)
 		die("mptcp_policy: %s", strerror(errno));
 	skel->bss->own_cgroup = cgroup_id;
 	bpf_program__set_autoload(skel->progs.mptcp_policy_apply, false);
-	if (mptcp_policy__load(skel) || policy_set(skel, cgroup_id, rules, n))
+	if (mptcp_policy__load(skel) || policy_set(skel, rules, n))
 		die("mptcp_policy: %s", strerror(errno));
 	progs[v].policy = skel;
 	progs[v].prog = skel->progs.mptcp_policy;

@@ -17,87 +17,72 @@
 #include "mptcp_mark_user.h"
 #include "mptcp_mark_user_policy.h"
 
-/* The map of the policy of a cgroup, or -1 */
-static int map_of_cgroup(int policies, __u64 cgroup)
+/* The map of the policy that is attached to a cgroup, or -1 */
+static int map_of_cgroup(__u64 cgroup)
 {
-	__u32 id;
-
-	return policies >= 0 && !bpf_map_lookup_elem(policies, &cgroup, &id) ?
-	       bpf_map_get_fd_by_id(id) : -1;
-}
-
-static bool is_own_form(int map)
-{
-	struct bpf_map_info info = {};
+	struct bpf_link_info info = {};
 	__u32 len = sizeof(info);
+	int link, prog = -1, map;
+	char path[PATH_SIZE];
 
-	return !bpf_map_get_info_by_fd(map, &info, &len) &&
-	       info.value_size == sizeof(struct mptcp_ruleset);
+	pin_path(path, cgroup, "mptcp_policy");
+	link = bpf_obj_get(path);
+	if (link >= 0 && !bpf_link_get_info_by_fd(link, &info, &len))
+		prog = bpf_prog_get_fd_by_id(info.prog_id);
+	map = map_of_program(prog, "mptcp_ruleset");
+	close(prog);
+	close(link);
+	return map;
 }
 
 /* The policy of a cgroup as it is in the kernel, with its counters; not of another version */
 bool policy_of_cgroup(__u64 cgroup, struct mptcp_ruleset *set)
 {
-	int policies = bpf_obj_get(POLICIES), map = map_of_cgroup(policies, cgroup);
-	__u32 zero = 0;
+	int map = map_of_cgroup(cgroup);
+	struct bpf_map_info info = {};
+	__u32 len = sizeof(info), zero = 0;
 	bool found;
 
-	found = map >= 0 && is_own_form(map) && !bpf_map_lookup_elem(map, &zero, set);
+	found = map >= 0 && !bpf_map_get_info_by_fd(map, &info, &len) &&
+		info.value_size == sizeof(*set) && !bpf_map_lookup_elem(map, &zero, set);
 	close(map);
+	return found;
+}
+
+/* Of whatever version */
+bool has_policy(__u64 cgroup)
+{
+	int policies = bpf_obj_get(POLICIES);
+	__u32 unused;
+	bool found = policies >= 0 && !bpf_map_lookup_elem(policies, &cgroup, &unused);
+
 	close(policies);
 	return found;
 }
 
-/* An entry, of whatever version */
-bool has_policy(__u64 cgroup)
-{
-	int policies = bpf_obj_get(POLICIES), map = map_of_cgroup(policies, cgroup);
-
-	close(map);
-	close(policies);
-	return map >= 0;
-}
-
-static int set_policy(int policies, __u64 cgroup, const struct mptcp_ruleset *set)
-{
-	__u32 zero = 0;
-	int map, err;
-
-	map = bpf_map_create(BPF_MAP_TYPE_ARRAY, "mptcp_ruleset", sizeof(zero), sizeof(*set), 1,
-			     NULL);
-	err = map < 0 || bpf_map_update_elem(map, &zero, set, 0) ||
-	      bpf_map_update_elem(policies, &cgroup, &map, 0);
-	close(map);
-	return err;
-}
-
 /* With the maps that the program which is attached has, and those of all policies */
-static struct mptcp_policy *load_policy(__u64 cgroup, int old)
+static struct mptcp_policy *open_policy(__u64 cgroup, int old)
 {
 	struct mptcp_policy *skel = mptcp_policy__open();
-	int policies = bpf_obj_get(POLICIES), map;
-	__u64 key;
+	int policies = bpf_obj_get(POLICIES);
 
 	if (!skel)
 		die("mptcp_policy: %s", strerror(errno));
 	skel->bss->own_cgroup = cgroup;
 	if (policies < 0 && old >= 0)
 		policies = map_of_program(old, "mptcp_policies");
-	if (policies >= 0 && !bpf_map_get_next_key(policies, NULL, &key)) {
-		map = map_of_cgroup(policies, key);
-		if (map >= 0 && !is_own_form(map))
-			die("policies of another version are loaded: flush them first");
-		close(map);
-	}
-	if (policies >= 0)
-		bpf_map__reuse_fd(skel->maps.mptcp_policies, policies);
+	keep_map(skel->maps.mptcp_policies, policies);
 	if (old >= 0) {
 		keep_map(skel->maps.subflow_counts, map_of_program(old, "subflow_counts"));
 		keep_map(skel->maps.policy_states, map_of_program(old, "policy_states"));
 	}
+	return skel;
+}
+
+static void load_programs(struct mptcp_policy *skel)
+{
 	if (mptcp_policy__load(skel))
 		die("this kernel does not take the program mptcp_policy: %s", refusal());
-	return skel;
 }
 
 /* The program that acts on a policy of this cgroup, or -1 */
@@ -124,11 +109,11 @@ static void remove_policy(__u64 id)
 
 static int policy_load(const char *path, const char *file)
 {
+	int cgroup, prog, link, policies, err;
+	__u32 prog_id, zero = 0;
 	struct mptcp_policy *skel;
 	struct mptcp_ruleset set;
-	int cgroup, prog, link, err;
 	char dir[PATH_SIZE];
-	__u32 prog_id;
 	__u64 id;
 
 	policy_read(file, &set);
@@ -140,44 +125,43 @@ static int policy_load(const char *path, const char *file)
 		die("mptcp_mark is attached to %s: a cgroup has that or a policy. Detach it first",
 		    path);
 	prog = find_policy(cgroup, path, id);
-	skel = load_policy(id, prog);
+	skel = open_policy(id, prog);
+	load_programs(skel);
+	if (bpf_map__update_elem(skel->maps.mptcp_ruleset, &zero, sizeof(zero), &set,
+				 sizeof(set), 0))
+		die("policy of %s: %s", path, strerror(errno));
 	mount_bpffs();
 	pin_path(dir, id, "");
 	if ((mkdir(PINS, 0700) && errno != EEXIST) || (mkdir(dir, 0700) && errno != EEXIST))
 		die("%s: %s", dir, strerror(errno));
-	if (access(POLICIES, F_OK) && bpf_map__pin(skel->maps.mptcp_policies, POLICIES)) {
-		err = errno;
-		remove_policy(id);
-		die("%s cannot be pinned: %s", POLICIES, strerror(err));
-	}
-	/* Without a policy, the program does nothing */
-	if (prog >= 0) {
-		update(id, "mptcp_policy", skel->progs.mptcp_policy);
-	} else {
-		link = bpf_link_create(bpf_program__fd(skel->progs.mptcp_policy), cgroup,
-				       BPF_CGROUP_SOCK_OPS, NULL);
-		err = errno;
-		if (link < 0) {
-			remove_policy(id);
-			die("mptcp_policy cannot be attached to %s: %s", path,
-			    err == EPERM ? "a program there, or above, allows no other" :
-			    strerror(err));
-		}
-		pin(link, dir, "mptcp_policy", true);
-	}
-	if (set_policy(bpf_map__fd(skel->maps.mptcp_policies), id, &set)) {
+	policies = bpf_map__fd(skel->maps.mptcp_policies);
+	if ((access(POLICIES, F_OK) && bpf_obj_pin(policies, POLICIES)) ||
+	    bpf_map_update_elem(policies, &id, &zero, 0)) {
 		err = errno;
 		if (prog < 0)
 			remove_policy(id);
-		die("policy of %s: %s", path, strerror(err));
+		die("%s: %s", POLICIES, strerror(err));
 	}
+	if (prog >= 0) {
+		update(id, "mptcp_policy", skel->progs.mptcp_policy);
+		return 0;
+	}
+	link = bpf_link_create(bpf_program__fd(skel->progs.mptcp_policy), cgroup,
+			       BPF_CGROUP_SOCK_OPS, NULL);
+	err = errno;
+	if (link < 0) {
+		remove_policy(id);
+		die("mptcp_policy cannot be attached to %s: %s", path,
+		    err == EPERM ? "a program there, or above, allows no other" : strerror(err));
+	}
+	pin(link, dir, "mptcp_policy", true);
 	return 0;
 }
 
 static void get_policy(const char *path, __u64 id, struct mptcp_ruleset *set)
 {
 	if (!policy_of_cgroup(id, set))
-		die(has_policy(id) ? "the policy of %s is of another version: flush it" :
+		die(has_policy(id) ? "the policy of %s is of another version: load it again" :
 		    "%s has no policy", path);
 }
 
@@ -299,6 +283,7 @@ static int policy_apply(const char *path)
 	char name[PATH_SIZE];
 	struct mptcp_ruleset set;
 	struct bpf_link *link;
+	int prog;
 	ino_t *done = NULL;
 	size_t num = 0;
 	FTSENT *entry;
@@ -307,7 +292,10 @@ static int policy_apply(const char *path)
 
 	lock(cgroup);
 	get_policy(path, id, &set);
-	skel = load_policy(id, find_policy(cgroup, path, id));
+	prog = find_policy(cgroup, path, id);
+	skel = open_policy(id, prog);
+	keep_map(skel->maps.mptcp_ruleset, map_of_program(prog, "mptcp_ruleset"));
+	load_programs(skel);
 	link = bpf_program__attach_iter(skel->progs.mptcp_policy_apply, NULL);
 	if (!link)
 		die("sockets cannot be read: %s", strerror(errno));

@@ -79,7 +79,8 @@ static bool print_policy(int cgroup, const char *path, __u64 id)
 		jsonw_uint_field(json, "policy_rules", set.num);
 		jsonw_end_object(json);
 	} else {
-		printf("%s: policy of %u rules, program %u\n", path, set.num, prog_id);
+		printf("%s: policy of %u rule%s, program %u\n", path, set.num,
+		       set.num == 1 ? "" : "s", prog_id);
 	}
 	return true;
 }

@@ -221,7 +221,7 @@ static void test_plain_tcp(struct mark_env *env)
 
 struct replacer {
 	pthread_t thread;
-	struct mptcp_policy *skel;
+	struct mptcp_policy *skel, *twin;
 	bool stop;
 };
 
@@ -233,10 +233,13 @@ static const struct mptcp_policy_rule one_or_other[] = {
 static void *replace(void *arg)
 {
 	struct replacer *r = arg;
-	int i, failed = 0;
+	struct bpf_link *link = r->skel->links.mptcp_policy;
+	int failed = 0;
 
-	for (i = 0; !READ_ONCE(r->stop); i++)
-		failed += !!policy_set(r->skel, &one_or_other[i & 1], 1);
+	while (!READ_ONCE(r->stop)) {
+		failed += !!bpf_link__update_program(link, r->twin->progs.mptcp_policy);
+		failed += !!bpf_link__update_program(link, r->skel->progs.mptcp_policy);
+	}
 	return failed ? "failed" : NULL;
 }
 
@@ -248,9 +251,12 @@ static void test_replaced(struct mark_env *env)
 	int i, j, seen[3] = {};
 	void *failed;
 
-	if (!r.skel || mark_endpoints(env, AF_INET, 2, 3) || mark_listen(env, "10.0.1.2") ||
-	    !ASSERT_OK(pthread_create(&r.thread, NULL, replace, &r), "thread"))
+	if (!r.skel)
 		return;
+	r.twin = policy_twin(r.skel, &one_or_other[1], 1);
+	if (!r.twin || mark_endpoints(env, AF_INET, 2, 3) || mark_listen(env, "10.0.1.2") ||
+	    !ASSERT_OK(pthread_create(&r.thread, NULL, replace, &r), "thread"))
+		goto destroy;
 	for (i = 0; i < 100; i++) {
 		if (mark_connect(env, "10.0.1.2") || mark_wait_subflows(env, CLIENT, 3) ||
 		    policy_values(env, CLIENT, v, 3))
@@ -268,6 +274,8 @@ static void test_replaced(struct mark_env *env)
 	ASSERT_EQ(seen[0], 0, "subflows without a policy");
 	ASSERT_GT(seen[1], 0, "subflows of the one policy");
 	ASSERT_GT(seen[2], 0, "subflows of the other");
+destroy:
+	mptcp_policy__destroy(r.twin);
 }
 
 #define MARK_DEEP	MARK_NESTED "/deep"
@@ -288,24 +296,25 @@ static void test_nested(struct mark_env *env)
 		{ MARK_DEEP, { 8, 8, 8 } },
 	}, *c;
 	struct mptcp_policy *outer = policy_start(env, AF_INET, &by_backup[1], 1);
-	struct mptcp_policy *inner = mptcp_policy__open();
+	struct mptcp_policy *inner = NULL;
 	int deep_fd = create_and_get_cgroup(MARK_DEEP);
 	__u64 cgroup;
 
-	if (!outer || !ASSERT_OK_PTR(inner, "open inner policy") ||
-	    !ASSERT_OK_FD(deep_fd, "create cgroup") ||
-	    !ASSERT_OK(bpf_map__reuse_fd(inner->maps.mptcp_policies,
-					 bpf_map__fd(outer->maps.mptcp_policies)), "share") ||
-	    !ASSERT_OK(mptcp_policy__load(inner), "load inner policy") ||
+	if (!outer || !ASSERT_OK_FD(deep_fd, "create cgroup"))
+		goto destroy;
+	inner = policy_twin(outer, rules, 1);
+	if (!inner ||
 	    policy_attach(inner, MARK_NESTED, env->nested_fd, rules, 1) ||
 	    mark_endpoints(env, AF_INET, 2, 3) || mark_listen(env, "10.0.1.2"))
 		goto destroy;
 	cgroup = inner->bss->own_cgroup;
 	for (c = connections; c < connections + ARRAY_SIZE(connections); c++) {
-		if (c == &connections[3] &&
-		    !ASSERT_OK(bpf_map__delete_elem(inner->maps.mptcp_policies, &cgroup,
-						    sizeof(cgroup), 0), "take policy away"))
-			break;
+		if (c == &connections[3]) {
+			mark_detach(&inner->links.mptcp_policy);
+			if (!ASSERT_OK(bpf_map__delete_elem(inner->maps.mptcp_policies, &cgroup,
+							    sizeof(cgroup), 0), "take policy away"))
+				break;
+		}
 		if (mark_watch_links(env, CLIENT, AF_INET, c->mark, 3) ||
 		    mark_connect_from(env, "10.0.1.2", c->cgroup, &env->conn) ||
 		    mark_wait_subflows(env, CLIENT, 3))

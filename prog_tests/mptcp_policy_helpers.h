@@ -26,50 +26,64 @@ static const struct mptcp_policy_rule by_backup[] = {
 	{ RULE_MARK(8) },
 };
 
-/* For the cgroup of the program */
+/* Of a program that is not attached, or whose connections do nothing meanwhile */
 static inline int policy_set(struct mptcp_policy *skel, const struct mptcp_policy_rule *rules,
 			     int n)
 {
 	struct mptcp_ruleset set = { .num = n };
-	__u64 cgroup = skel->bss->own_cgroup;
 	__u32 zero = 0;
-	int i, map, err = -1;
+	int i;
 
 	for (i = 0; i < n; i++) {
 		set.rules[i] = rules[i];
 		set.rules[i].key.is = rules[i].key_mask.is;
 		set.looks_at |= mptcp_policy_looks_at(&rules[i]);
 	}
-	map = bpf_map_create(BPF_MAP_TYPE_ARRAY, "mptcp_ruleset", sizeof(zero), sizeof(set), 1,
-			     NULL);
-	if (map >= 0 && !bpf_map_update_elem(map, &zero, &set, 0))
-		err = bpf_map__update_elem(skel->maps.mptcp_policies, &cgroup, sizeof(cgroup),
-					   &map, sizeof(map), 0);
-	close(map);
-	return err;
+	return bpf_map__update_elem(skel->maps.mptcp_ruleset, &zero, sizeof(zero), &set,
+				    sizeof(set), 0);
 }
 
-/* The policy of a cgroup as it is now, with its counters */
+/* The policy as it is now, with its counters */
 static inline int policy_get(struct mptcp_policy *skel, struct mptcp_ruleset *set)
 {
-	__u64 cgroup = skel->bss->own_cgroup;
-	__u32 id, zero = 0;
-	int map, err;
+	__u32 zero = 0;
 
-	if (!ASSERT_OK(bpf_map__lookup_elem(skel->maps.mptcp_policies, &cgroup, sizeof(cgroup),
-					    &id, sizeof(id), 0), "policy of the cgroup"))
-		return -1;
-	map = bpf_map_get_fd_by_id(id);
-	err = bpf_map_lookup_elem(map, &zero, set);
-	close(map);
-	return ASSERT_OK(err, "policy") ? 0 : -1;
+	return !ASSERT_OK(bpf_map__lookup_elem(skel->maps.mptcp_ruleset, &zero, sizeof(zero), set,
+					       sizeof(*set), 0), "policy");
+}
+
+/* The program once more, for another policy. NULL: failed */
+static inline struct mptcp_policy *policy_twin(struct mptcp_policy *skel,
+					       const struct mptcp_policy_rule *rules, int n)
+{
+	struct mptcp_policy *twin = mptcp_policy__open();
+
+	if (!ASSERT_OK_PTR(twin, "open mptcp_policy"))
+		return NULL;
+	twin->bss->own_cgroup = skel->bss->own_cgroup;
+	if (ASSERT_OK(bpf_map__reuse_fd(twin->maps.mptcp_policies,
+					bpf_map__fd(skel->maps.mptcp_policies)) ?:
+		      bpf_map__reuse_fd(twin->maps.policy_states,
+					bpf_map__fd(skel->maps.policy_states)) ?:
+		      bpf_map__reuse_fd(twin->maps.subflow_counts,
+					bpf_map__fd(skel->maps.subflow_counts)), "share maps") &&
+	    ASSERT_OK(mptcp_policy__load(twin), "load mptcp_policy") &&
+	    ASSERT_OK(policy_set(twin, rules, n), "set policy"))
+		return twin;
+	mptcp_policy__destroy(twin);
+	return NULL;
 }
 
 static inline int policy_attach(struct mptcp_policy *skel, const char *cgroup, int cgroup_fd,
 				const struct mptcp_policy_rule *rules, int n)
 {
-	skel->bss->own_cgroup = get_cgroup_id(cgroup);
+	__u64 id = get_cgroup_id(cgroup);
+	__u32 unused = 0;
+
+	skel->bss->own_cgroup = id;
 	return !ASSERT_OK(policy_set(skel, rules, n), "set policy") ||
+	       !ASSERT_OK(bpf_map__update_elem(skel->maps.mptcp_policies, &id, sizeof(id), &unused,
+					       sizeof(unused), 0), "cgroup has a policy") ||
 	       mark_attach(skel->progs.mptcp_policy, &skel->links.mptcp_policy, cgroup_fd);
 }
 

@@ -5,6 +5,7 @@
 
 #define BACKUP_FLAGS	(BPF_SOCK_OPS_PARSE_ALL_HDR_OPT_CB_FLAG | \
 			 BPF_SOCK_OPS_WRITE_HDR_OPT_CB_FLAG)
+
 /* A subflow comes to a rule of a new policy that has the number of its old one */
 static void test_same_number(struct mark_env *env)
 {
@@ -13,14 +14,16 @@ static void test_same_number(struct mark_env *env)
 		{ RULE_IS(MPTCP_IS_BACKUP), RULE_MARK(6) },
 		{ RULE_MARK(8) },
 	};
-	struct mptcp_policy *skel = policy_start(env, AF_INET, by_backup, 2);
+	struct mptcp_policy *skel = policy_start(env, AF_INET, by_backup, 2), *twin;
 
-	if (!skel)
+	if (!skel || mark_start(env, AF_INET, NULL, 3))
 		return;
-	if (!mark_start(env, AF_INET, NULL, 3) &&
-	    ASSERT_OK(policy_set(skel, later, 3), "set policy") &&
+	twin = policy_twin(skel, later, 3);
+	if (twin && ASSERT_OK(bpf_link__update_program(skel->links.mptcp_policy,
+						       twin->progs.mptcp_policy), "replace") &&
 	    !mark_ip(env, CLIENT, "mptcp endpoint change id 2 backup"))
 		mark_expect(env, CLIENT, MARKS(8, 6, 8), 3);
+	mptcp_policy__destroy(twin);
 }
 
 /* A backup flag that takes the subflow to no other rule: what the application set stays */

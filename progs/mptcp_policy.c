@@ -28,19 +28,23 @@ char _license[] SEC("license") = "GPL";
 /* The id of the cgroup that this program is attached to */
 __u64 own_cgroup;
 
-struct inner {
+/* The policy of that cgroup: another one comes with another program */
+struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, 1);
 	__type(key, __u32);
 	__type(value, struct mptcp_ruleset);
-};
+} mptcp_ruleset SEC(".maps");
 
+#define POLICY_ID	(((struct bpf_map *)&mptcp_ruleset)->id)
+
+/* The ids of all cgroups that have a policy, for the programs of all of them */
 struct {
-	__uint(type, BPF_MAP_TYPE_HASH_OF_MAPS);
+	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__uint(max_entries, 4096);
 	__type(key, __u64);
-	__array(values, struct inner);
+	__type(value, __u32);		/* not used */
 } mptcp_policies SEC(".maps");
 
 /* Kept for subflows that have to be looked at again, or whose id is not the ordinal */
@@ -48,7 +52,7 @@ struct policy_state {
 	__u32 ordinal;
 	__u32 flags;		/* callbacks that we asked for, to be cleared again */
 	__u32 rule;		/* number of the rule that it came to, or 0 */
-	__u32 policy;		/* the id of the map that has the rule */
+	__u32 policy;		/* POLICY_ID of the program that had the rule */
 	__u8 is;		/* the bits of its backup flags as they were then */
 	bool pending;		/* accepted, and has no id yet */
 	bool undecided;		/* opened, and its local address is not known yet */
@@ -63,13 +67,12 @@ struct {
 } policy_states SEC(".maps");
 
 /* The policy of our cgroup, unless a cgroup below that has the socket has its own */
-static struct mptcp_ruleset *find_policy(struct sock *sk, __u32 *map_id)
+static struct mptcp_ruleset *find_policy(struct sock *sk)
 {
 	struct cgroup *cgroup = sk->sk_cgrp_data.cgroup, *ancestor;
 	__u64 id = cgroup->kn->id;
 	int i, level = cgroup->level;
 	__u32 zero = 0;
-	void *inner;
 
 	for (i = 0; id != own_cgroup && i < MAX_LEVELS && --level >= 0; i++) {
 		if (bpf_map_lookup_elem(&mptcp_policies, &id))
@@ -77,11 +80,7 @@ static struct mptcp_ruleset *find_policy(struct sock *sk, __u32 *map_id)
 		bpf_probe_read_kernel(&ancestor, sizeof(ancestor), &cgroup->ancestors[level]);
 		id = BPF_CORE_READ(ancestor, kn, id);
 	}
-	inner = id == own_cgroup ? bpf_map_lookup_elem(&mptcp_policies, &id) : NULL;
-	if (!inner)
-		return NULL;
-	*map_id = ((struct bpf_map *)inner)->id;
-	return bpf_map_lookup_elem(inner, &zero);
+	return id == own_cgroup ? bpf_map_lookup_elem(&mptcp_ruleset, &zero) : NULL;
 }
 
 /* What the kernel's dev_get_by_index() finds */
@@ -220,7 +219,7 @@ static void handle_new(struct bpf_sock_ops *skops, struct bpf_sock *ssk, struct 
 {
 	struct sock *sk = bpf_core_cast(ssk, struct sock);
 	struct mptcp_subflow_context *subflow = subflow_of(sk);
-	__u32 ordinal, rule, looks_at, map_id = 0, id = subflow->subflow_id;
+	__u32 ordinal, rule, looks_at, id = subflow->subflow_id;
 	struct mptcp_policy_subflow s = {};
 	struct mptcp_ruleset *policy;
 	struct policy_state *state = NULL;
@@ -228,7 +227,7 @@ static void handle_new(struct bpf_sock_ops *skops, struct bpf_sock *ssk, struct 
 
 	/* Kept in any case, so that a later policy knows the order */
 	ordinal = join ? join_ordinal(msk, id) : initial_ordinal(msk);
-	policy = find_policy(sk, &map_id);
+	policy = find_policy(sk);
 	looks_at = policy ? policy->looks_at : 0;
 	pending = join && !id;
 	undecided = subflow->local_id < 0 && (looks_at & MPTCP_POLICY_ENDPOINT);
@@ -254,7 +253,7 @@ static void handle_new(struct bpf_sock_ops *skops, struct bpf_sock *ssk, struct 
 	rule = apply(skops, policy, sk, &s, NEW);
 	if (state) {
 		state->rule = rule;
-		state->policy = map_id;
+		state->policy = POLICY_ID;
 	}
 }
 
@@ -269,7 +268,7 @@ static void handle_change(struct bpf_sock_ops *skops, struct bpf_sock *ssk,
 	struct mptcp_ruleset *policy;
 	__u8 is = backup_bits(subflow);
 	bool again = false, decided = false, lost = false;
-	__u32 map_id = 0, before = 0;
+	__u32 before = 0;
 
 	if (state->pending) {
 		if (!subflow->subflow_id && !closed) {
@@ -290,17 +289,17 @@ static void handle_change(struct bpf_sock_ops *skops, struct bpf_sock *ssk,
 		return;
 
 	state->is = is;
-	policy = find_policy(sk, &map_id);
+	policy = find_policy(sk);
 	if (policy && lost) {
 		__sync_fetch_and_add(&policy->failed, 1);
 	} else if (policy && !closed) {
 		describe(&s, policy, sk, state->ordinal);
 		if (decided)
 			before = NEW;
-		else if (state->policy == map_id)
+		else if (state->policy == POLICY_ID)
 			before = state->rule;
 		state->rule = apply(skops, policy, sk, &s, again ? before | AGAIN : before);
-		state->policy = map_id;
+		state->policy = POLICY_ID;
 	}
 	if (!policy || !(policy->looks_at & MPTCP_POLICY_BACKUP))
 		let_go(skops, &state->flags);
@@ -379,7 +378,7 @@ int mptcp_policy_apply(struct bpf_iter__tcp *ctx)
 	struct tcp_sock *tp;
 	struct sock *sk;
 	int flags, present;
-	__u32 ordinal, rule, map_id = 0;
+	__u32 ordinal, rule;
 
 	if (!skc || skc->skc_state == TCP_LISTEN || skc->skc_state == TCP_CLOSE)
 		return 0;
@@ -387,7 +386,7 @@ int mptcp_policy_apply(struct bpf_iter__tcp *ctx)
 	if (!tp || !tp->is_mptcp)
 		return 0;
 	sk = bpf_core_cast(tp, struct sock);
-	policy = find_policy(sk, &map_id);
+	policy = find_policy(sk);
 	if (!policy)
 		return 0;
 
@@ -415,7 +414,7 @@ int mptcp_policy_apply(struct bpf_iter__tcp *ctx)
 	rule = apply(tp, policy, sk, &s, 0);
 	if (state) {
 		state->rule = rule;
-		state->policy = map_id;
+		state->policy = POLICY_ID;
 	}
 	return 0;
 }

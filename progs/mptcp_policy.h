@@ -4,8 +4,8 @@
  * the first that fits a subflow says what socket options it has. Shared by
  * progs/mptcp_policy.c and user space.
  *
- * The map "mptcp_policies" has a policy for each cgroup, by the id of the cgroup.
- * One update of it replaces a policy as a whole.
+ * The map "mptcp_ruleset" of the program has the policy of one cgroup. An update of
+ * the program's link replaces both, as a whole.
  */
 #ifndef __MPTCP_POLICY_H__
 #define __MPTCP_POLICY_H__

@@ -92,13 +92,14 @@ try()
 	look "$name"
 }
 
-# $1: name, $2: what refusals name, $3: what is done before. All of the commands, or by
-# chance
+# $1: name, $2: what refusals name, $3: what is done before. In the short form, the scripts
+# take turns
+turn=0
 try_all()
 {
 	local name="$1" names="$2" before="$3" command all=("${commands[@]}")
 
-	[ -z "$short" ] || all=("${commands[SRANDOM % 3]}" "${commands[3]}")
+	[ -z "$short" ] || all=("${commands[turn++ % 3]}" "${commands[3]}")
 	for command in "${all[@]}"; do
 		try "$name, ${command%% -- *}" "$names" "$before" "$command"
 	done
@@ -115,7 +116,8 @@ line_surroundings()
 	try_all "our folder in /run is a file" "/run/mptcp_mark" 'echo >/run/mptcp_mark'
 	try_all "our folder of pins is a link" "/sys/fs/bpf/mptcp_mark" \
 		'mount -t bpf none /sys/fs/bpf; ln -s x /sys/fs/bpf/mptcp_mark'
-	try_all "/tmp is full" "/tmp" 'mount -t tmpfs -o size=4k none /tmp; echo >/tmp/x'
+	try_all "TMPDIR is full" "/dev/shm/t" 'mkdir /dev/shm/t; export TMPDIR=/dev/shm/t
+		mount -t tmpfs -o size=4k none $TMPDIR; echo >$TMPDIR/x'
 	try_all "/run is full" "no room" 'mount -t tmpfs -o size=4k none /run; echo >/run/x'
 	try_all "/run has little room" "no room" 'mount -t tmpfs -o size=1M none /run'
 	try_all "a read-only checkout" "" \

@@ -11,18 +11,6 @@
 #include <sys/syscall.h>
 #include "mptcp_mark_helpers.h"
 
-/* A listener in a cgroup, a connection from outside of it, and n subflows one by one */
-static inline int mark_start_server(struct mark_env *env, const char *cgroup, int family, int n)
-{
-	int link, err;
-
-	err = mark_listen_from(env, mark_server(family), cgroup, IPPROTO_MPTCP) ||
-	      mark_connect_from(env, mark_server(family), NULL, &env->conn);
-	for (link = 2; link <= n && !err; link++)
-		err = mark_join(env, family, link, link);
-	return err;
-}
-
 /* So that the kernel has options to copy to joins that it gives an id later */
 static inline int mark_set_nodelay(struct mark_env *env)
 {

@@ -148,6 +148,18 @@ static inline int mark_start(struct mark_env *env, int family, const __u32 *mark
 	       mark_wait_subflows(env, CLIENT, n);
 }
 
+/* A listener in a cgroup, a connection from outside of it, and n subflows one by one */
+static inline int mark_start_server(struct mark_env *env, const char *cgroup, int family, int n)
+{
+	int link, err;
+
+	err = mark_listen_from(env, mark_server(family), cgroup, IPPROTO_MPTCP) ||
+	      mark_connect_from(env, mark_server(family), NULL, &env->conn);
+	for (link = 2; link <= n && !err; link++)
+		err = mark_join(env, family, link, link);
+	return err;
+}
+
 static inline int mark_get_table(int fd, struct mark_table *table)
 {
 	socklen_t len = sizeof(*table);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /* The subflows that this end accepts, by the same rules: rules 4 and 8. */
-#include "mptcp_mark_busy.h"
+#include "mptcp_mark_helpers.h"
 
 enum { PLAIN, SYNCOOKIES, FASTOPEN };
 
@@ -113,59 +113,6 @@ static void test_port_of_others(struct mark_env *env)
 		ASSERT_EQ(table.subflow[1].mark, 2, "mark of subflow 2");
 }
 
-/* Joins accepted while busy send with their mark, before and after they get their ids */
-static void test_busy(struct mark_env *env)
-{
-	int joins = env->n;
-
-	if (mark_watch_links(env, SERVER, AF_INET, mark_ordinals, joins + 2) ||
-	    mark_start_server(env, MARK_CGROUP, AF_INET, 1) ||
-	    mark_join_busy(env, AF_INET, joins) || mark_settle(env, 2, joins + 1))
-		return;
-	mark_expect(env, SERVER, mark_ordinals, joins + 1);
-	/* Another one, when nothing is pending, goes on from there */
-	if (mark_join(env, AF_INET, joins + 2, joins + 2) ||
-	    mark_send(&env->conn, SERVER, MARK_BULK))
-		return;
-	mark_expect(env, SERVER, mark_ordinals, joins + 2);
-	mark_expect_stats(env, joins + 2, 0);
-}
-
-/*
- * The application has set an option before: with their ids, the kernel gives
- * the joins the options of the MPTCP socket, SO_MARK among them, and sends before
- * any program is called again. The next packet received brings their mark back:
- * that of the base and mask with which they were accepted.
- */
-static void test_busy_sync(struct mark_env *env)
-{
-	static const __u32 mark[] = { 0x101, 0x102, 0x103 };
-	struct busy_server busy;
-	int family = env->n, err;
-
-	mark_configure(env->skel, 0x100, 0xfff);
-	if (mark_watch_links(env, SERVER, family, mark, 3) ||
-	    mark_start_server(env, MARK_CGROUP, family, 1) ||
-	    mark_set_nodelay(env) || busy_server_start(env, &busy))
-		return;
-	err = mark_join_pending(env, family, 2);
-	/* Not for those that are pending: their next packet may come at once */
-	mark_configure(env->skel, 0x2000, 0xf000);
-	busy_server_end(&busy);
-	if (err || mark_transfer(&env->conn, SERVER, MARK_BULK, MARK_BULK + busy.size) ||
-	    mark_settle(env, 2, 3))
-		return;
-	mark_expect(env, SERVER, mark, 3);
-	mark_expect_stats(env, 3, 0);
-	ASSERT_EQ(mark_counted(env, SERVER, family == AF_INET ? "10.0.1.1" : "dead:beef:1::1",
-			       "wrong"), 0, "subflow 1 with another mark");
-	if (mark_counted(env, SERVER, "", "wrong"))
-		mark_xfail("__mptcp_finish_join() replaces the mark before it sends");
-	/* From now on, they keep it */
-	if (!mark_unwatch(env, SERVER) && !mark_watch_links(env, SERVER, family, mark, 3))
-		mark_send(&env->conn, SERVER, MARK_BULK);
-}
-
 #define CASE(_family, _base, _mask, ...)					\
 	(&(const struct server_case){ _family, _base, _mask, { __VA_ARGS__ } })
 
@@ -179,10 +126,6 @@ static const struct mark_test tests[] = {
 	{ "opened_and_accepted", 3, test_opened_and_accepted, .n = 1 },
 	{ "reconnect", 3, test_opened_and_accepted, .n = 2 },
 	{ "port_of_others", 2, test_port_of_others },
-	{ "busy", 4, test_busy, .n = 2 },
-	{ "busy_many", 9, test_busy, .n = 7 },
-	{ "busy_sync", 3, test_busy_sync, .n = AF_INET },
-	{ "busy_sync_ipv6", 3, test_busy_sync, .n = AF_INET6, .ipv6 = true },
 };
 
 void test_mptcp_mark_server(void)

@@ -115,7 +115,8 @@ run_lines()
 	for line in "${selected[@]}"; do
 		began="$SECONDS"
 		echo "# $line"
-		if "$BASH" "$0" ${short:+-s} --line "$line" 2>&1 | sed -u 's/^/# /'; then
+		if setpriv --pdeathsig TERM "$BASH" "$0" ${short:+-s} --line "$line" 2>&1 |
+		   sed -u 's/^/# /'; then
 			echo "ok $((++n)) $line # time=$((SECONDS - began))s"
 		else
 			echo "not ok $((++n)) $line # time=$((SECONDS - began))s"

@@ -351,6 +351,7 @@ run_tests()
 	subtest_unless "delay and loss: intact, marked 1, 2, 3" netem_lacks test_netem
 	"$user" status "$contained_cgroup/client" -j >"$state/status"
 	subtest_unless "a policy by link: marks, options, counters" mptcpize_lacks test_policy
+	subtest_unless "a new policy, applied to subflows that exist" mptcpize_lacks test_apply
 	subtest "policies that cannot be are refused, with the line" test_refusals
 	touch "$state/finished"
 }

@@ -53,6 +53,41 @@ test_policy()
 	return "$rc"
 }
 
+# Ordinals and marks of the subflows that there are, to file $1
+see_ordinals()
+{
+	"$user" show -n "$ns_client" | awk 'NR > 1 { print $3, $5 }' | sort >"$1"
+}
+
+# In a download: another policy, and then the subflows come under it, too. They are in
+# another network namespace than this shell
+replace_policy()
+{
+	local cgroup="$contained_cgroup/client"
+
+	see_subflows "$state/before" 3 && see_ordinals "$state/before" &&
+		echo "ordinal 2 mark 0x22" | "$user" policy load "$cgroup" - &&
+		see_ordinals "$state/loaded" && "$user" policy apply "$cgroup" &&
+		see_ordinals "$state/applied"
+}
+
+test_apply()
+{
+	local cgroup="$contained_cgroup/client" rc=0
+
+	load_policy_by_link client && start_afresh || return
+	held_download "http://10.0.1.2:$port/file" "$state/out" replace_policy
+	expect_intact "$state/out" || rc=1
+	expect "marks under a policy that was loaded only" "$(<"$state/loaded")" \
+		"$(<"$state/before")" || rc=1
+	expect "marks once it was applied" "$(<"$state/applied")" \
+		"$(sed 's/^2 .*/2 0x00000022/' "$state/before")" || rc=1
+	expect "the policy" "$("$user" policy show "$cgroup" | head -n 1)" \
+		"ordinal 2 mark 0x22                                      # rule 1: matched 1" || rc=1
+	"$user" policy flush "$cgroup" || rc=1
+	return "$rc"
+}
+
 # $1: what it says, $2: a policy that cannot be, as printf has it. The one before stays
 refuses()
 {

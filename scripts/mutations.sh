@@ -87,7 +87,7 @@ mutate()
 		result="the fault does not apply"
 	elif ! build; then
 		result="does not build: $(grep -m 1 error "$copy/log")"
-	elif (cd "$copy" && ./test_progs -t "$subtest" >log 2>&1); then
+	elif (cd "$copy" && timeout 180 ./test_progs -t "$subtest" >log 2>&1); then
 		result="NOT CAUGHT"
 		! grep -q "^#[0-9/ ]*$subtest:SKIP" "$copy/log" || result=skipped
 	elif grep -q "^#[0-9/ ]*$subtest:FAIL" "$copy/log"; then

@@ -262,7 +262,7 @@ fail_each_step()
 		done"
 	judge=step
 	while :; do
-		n=$((n + 1 + ${short:-0} * (SRANDOM % 40)))
+		n=$((n + 1 + ${short:-0} * 22))
 		try "step $n, ${command%% -- *}" "on purpose|:FAIL:|SKIP|^mptcp_mark|^no room" \
 			"$before; echo $n >/dev/shm/steps/fail" \
 			"(PATH=/dev/shm/steps/bin:\$PATH; $command); rc=\$?
@@ -290,9 +290,9 @@ line_options()
 	       "" " " %s%n $'\n' $'\377' "$cgroup" "$cgroup" "$cgroup" /nonexistent /dev/null
 	       true -w0.01 /sys/fs/bpf/options "$(printf '%05000d' 0)")
 	for ((i = 0; i < (${short:-0} ? 200 : 3000); i++)); do
-		args=("${words[SRANDOM % 7]}")
-		while ((SRANDOM % 4)); do
-			args+=("${words[SRANDOM % ${#words[@]}]}")
+		args=("${words[RANDOM % 7]}")
+		while ((RANDOM % 4)); do
+			args+=("${words[RANDOM % ${#words[@]}]}")
 		done
 		timeout -s INT -k 5 0.3 ./mptcp_mark_user "${args[@]}" \
 			>"$state/out" 2>"$state/err" </dev/null
@@ -312,8 +312,8 @@ line_options()
 	judge=step
 	for ((i = 0; i < (${short:-0} ? 5 : 50); i++)); do
 		args=()
-		while ((${#args[@]} < 2 || SRANDOM % 5)); do
-			args+=("${words[SRANDOM % ${#words[@]}]}")
+		while ((${#args[@]} < 2 || RANDOM % 5)); do
+			args+=("${words[RANDOM % ${#words[@]}]}")
 		done
 		try "mptcp_mark.sh ${args[*]}" . "" "./mptcp_mark.sh ${args[*]}; rc=\$?
 			./mptcp_mark.sh --clean; [ \$rc -ne 127 ] || rc=1; exit \$rc"

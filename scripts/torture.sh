@@ -8,7 +8,8 @@ usage()
 {
 	cat <<-USAGE
 	Usage: ${0##*/} [-s] [LINE]...
-	  -s      a short form of each line, where it has one: minutes instead of hours
+	  -s      a short form of each line, where it has one: minutes instead of hours, and
+          the same each time
 	  LINE    these alone, instead of all; the result of each is KTAP, with a line for
 	          each of its cases behind "# "
 	  --list  the lines that there are
@@ -149,6 +150,8 @@ while [ "$#" -gt 0 ]; do
 	shift
 done
 
+# The short form does the same each time
+RANDOM="${short:-$SRANDOM}"
 set -o pipefail
 cd "$dir/.." || exit 1
 check_machine lsns setpriv taskset unshare

@@ -352,6 +352,7 @@ run_tests()
 	"$user" status "$contained_cgroup/client" -j >"$state/status"
 	subtest_unless "a policy by link: marks, options, counters" mptcpize_lacks test_policy
 	subtest_unless "a new policy, applied to subflows that exist" mptcpize_lacks test_apply
+	subtest_unless "policies of a cgroup and of one above" mptcpize_lacks test_nested
 	subtest "policies that cannot be are refused, with the line" test_refusals
 	touch "$state/finished"
 }

@@ -53,38 +53,78 @@ test_policy()
 	return "$rc"
 }
 
-# Ordinals and marks of the subflows that there are, to file $1
-see_ordinals()
+# Source addresses and marks of the subflows that there are, to file $1
+see_marks()
 {
-	"$user" show -n "$ns_client" | awk 'NR > 1 { print $3, $5 }' | sort >"$1"
+	"$user" show -n "$ns_client" |
+		sed -nE 's/^.* (0x[0-9a-f]*) .* ([0-9.]+):[0-9]+ > .*/\2 \1/p' | sort >"$1"
 }
 
-# In a download: another policy, and then the subflows come under it, too. They are in
-# another network namespace than this shell
+# $1: what, $2: file, the rest: marks of links 1, 2, 3
+expect_marks()
+{
+	local what="$1" file="$2"
+	shift 2
+
+	expect "marks $what" "$(xargs <"$file")" "$(xargs <<-MARKS
+	10.0.1.1 $(printf '0x%08x' "$1") 10.0.2.1 $(printf '0x%08x' "$2") 10.0.3.1 $(printf '0x%08x' "$3")
+	MARKS
+	)"
+}
+
+# In a download: another policy, a backup flag that changes under it, and then the
+# subflows that there are come under it, too
 replace_policy()
 {
-	local cgroup="$contained_cgroup/client"
+	local cgroup="$contained_cgroup/client" id
 
-	see_subflows "$state/before" 3 && see_ordinals "$state/before" &&
-		echo "ordinal 2 mark 0x22" | "$user" policy load "$cgroup" - &&
-		see_ordinals "$state/loaded" && "$user" policy apply "$cgroup" &&
-		see_ordinals "$state/applied"
+	id="$(in_client ip mptcp endpoint | sed -n 's/^10.0.3.1 id \([0-9]*\) .*/\1/p')"
+	see_subflows "$state/before" 3 && see_marks "$state/before" &&
+		printf 'backup mark 0x21\nfrom 10.0.2.0/24 mark 0x22' |
+			"$user" policy load "$cgroup" - &&
+		see_marks "$state/loaded" &&
+		in_client ip mptcp endpoint change id "$id" backup &&
+		see_marks "$state/changed" && "$user" policy apply "$cgroup" &&
+		see_marks "$state/applied"
 }
 
 test_apply()
 {
 	local cgroup="$contained_cgroup/client" rc=0
 
-	load_policy_by_link client && start_afresh || return
+	printf 'backup mark 0x11\nmark 0x10' | "$user" policy load "$cgroup" - &&
+		start_afresh || return
 	held_download "http://10.0.1.2:$port/file" "$state/out" replace_policy
 	expect_intact "$state/out" || rc=1
-	expect "marks under a policy that was loaded only" "$(<"$state/loaded")" \
-		"$(<"$state/before")" || rc=1
-	expect "marks once it was applied" "$(<"$state/applied")" \
-		"$(sed 's/^2 .*/2 0x00000022/' "$state/before")" || rc=1
-	expect "the policy" "$("$user" policy show "$cgroup" | head -n 1)" \
-		"ordinal 2 mark 0x22                                      # rule 1: matched 1" || rc=1
+	expect_marks "at first" "$state/before" 0x10 0x10 0x10 || rc=1
+	expect_marks "under a policy that was loaded only" "$state/loaded" 0x10 0x10 0x10 || rc=1
+	expect_marks "of a subflow that became a backup" "$state/changed" 0x10 0x10 0x21 || rc=1
+	expect_marks "once the policy was applied" "$state/applied" 0x10 0x22 0x21 || rc=1
 	"$user" policy flush "$cgroup" || rc=1
+	return "$rc"
+}
+
+# $1: cgroup whose policy is applied, in a download
+see_applied()
+{
+	see_subflows "$state/before" 3 && "$user" policy apply "$1" && see_marks "$state/applied"
+}
+
+# A policy for the client, and one for the cgroup above, which has the server, too
+test_nested()
+{
+	local outer="$contained_cgroup" inner="$contained_cgroup/client" rc=0
+
+	echo "mark 9" | "$user" policy load "$outer" - && load_policy_by_link client &&
+		start_afresh || return
+	held_download "http://10.0.1.2:$port/file" "$state/out" see_applied "$outer"
+	expect_marks "under the inner policy" "$state/applied" 1 2 3 || rc=1
+	"$user" policy flush "$inner" && start_afresh || return
+	held_download "http://10.0.1.2:$port/file" "$state/out" see_applied "$outer"
+	expect_marks "under the outer policy" "$state/applied" 9 9 9 || rc=1
+	"$user" policy flush "$outer" || rc=1
+	expect "what is pinned" "$(find /sys/fs/bpf/mptcp_mark 2>&1 | sed 's/.*: //')" \
+		"No such file or directory" || rc=1
 	return "$rc"
 }
 

@@ -51,7 +51,6 @@ struct attachment {
 };
 
 int open_cgroup(const char *path);
-bool is_cgroup(int fd);
 int open_cgroup_root(void);
 int open_cgroup_by_id(int root, __u64 id);
 __u64 cgroup_id_of(int cgroup);
@@ -89,7 +88,7 @@ int do_detach(const char *path);
 bool is_own_version(int prog);
 void *map_memory(int map, size_t size);
 struct bpf_map;
-void keep_map(struct bpf_map *map, int old);
+bool keep_map(struct bpf_map *map, int old);
 
 /* mptcp_mark_user_run.c */
 int wait_for(const char *path, int cgroup, char **command);

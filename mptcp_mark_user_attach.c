@@ -60,14 +60,14 @@ static void set_config(struct mptcp_mark__data_mark_cfg *memory,
 }
 
 /* A map of the program that is attached, where it has the form of the new one */
-void keep_map(struct bpf_map *map, int old)
+bool keep_map(struct bpf_map *map, int old)
 {
 	struct bpf_map_info info = {};
 	__u32 len = sizeof(info);
 
-	if (old >= 0 && !bpf_map_get_info_by_fd(old, &info, &len) &&
-	    info.type == bpf_map__type(map) && info.value_size == bpf_map__value_size(map))
-		bpf_map__reuse_fd(map, old);
+	return old >= 0 && !bpf_map_get_info_by_fd(old, &info, &len) &&
+	       info.type == bpf_map__type(map) && info.value_size == bpf_map__value_size(map) &&
+	       !bpf_map__reuse_fd(map, old);
 }
 
 static void load_mark(struct programs *progs, const struct mark_options *options, int old)
@@ -307,8 +307,7 @@ int do_detach(const char *path)
 	struct attachment att;
 	char dir[PATH_SIZE];
 
-	if (is_pinned(cgroup_id_of(cgroup), "mptcp_policy") ||
-	    has_policy(cgroup_id_of(cgroup)))
+	if (is_pinned(cgroup_id_of(cgroup), "mptcp_policy"))
 		return policy_flush(path);
 	locked = lock(cgroup);
 	remove_stale_pins(cgroup);

@@ -18,7 +18,7 @@
 #define MAX_PROGS	64	/* BPF_CGROUP_MAX_PROGS, kernel/bpf/cgroup.c */
 #define MAX_MAPS	64	/* MAX_USED_MAPS, include/linux/bpf_verifier.h */
 
-bool is_cgroup(int fd)
+static bool is_cgroup(int fd)
 {
 	struct statfs fs;
 

@@ -135,6 +135,23 @@ void forget_policy(__u64 cgroup_id)
 	close(policies);
 }
 
+/* Of a 'policy load' that was killed: no program acts for that cgroup, none above may */
+static void forget_stale_policies(void)
+{
+	int policies = bpf_obj_get(POLICIES);
+	__u64 key, next;
+	bool more;
+
+	more = policies >= 0 && !bpf_map_get_next_key(policies, NULL, &next);
+	while (more) {
+		key = next;
+		more = !bpf_map_get_next_key(policies, &key, &next);
+		if (!is_pinned(key, "mptcp_policy"))
+			forget_policy(key);
+	}
+	close(policies);
+}
+
 /* Of cgroups that are gone */
 void remove_stale_pins(int root)
 {
@@ -154,10 +171,10 @@ void remove_stale_pins(int root)
 		} else if (errno == ESTALE) {
 			pin_path(dir, id, "");
 			remove_pins(dir);
-			forget_policy(id);
 		}
 	}
 	if (d)
 		closedir(d);
+	forget_stale_policies();
 	rmdir(PINS);	/* where no other cgroup has any */
 }

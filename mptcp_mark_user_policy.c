@@ -17,28 +17,10 @@
 #include "mptcp_mark_user.h"
 #include "mptcp_mark_user_policy.h"
 
-/* The map of the policy that is attached to a cgroup, or -1 */
-static int map_of_cgroup(__u64 cgroup)
+/* The policy of a program as it is in the kernel, with its counters; not of another version */
+bool policy_of_program(int prog, struct mptcp_ruleset *set)
 {
-	struct bpf_link_info info = {};
-	__u32 len = sizeof(info);
-	int link, prog = -1, map;
-	char path[PATH_SIZE];
-
-	pin_path(path, cgroup, "mptcp_policy");
-	link = bpf_obj_get(path);
-	if (link >= 0 && !bpf_link_get_info_by_fd(link, &info, &len))
-		prog = bpf_prog_get_fd_by_id(info.prog_id);
-	map = map_of_program(prog, "mptcp_ruleset");
-	close(prog);
-	close(link);
-	return map;
-}
-
-/* The policy of a cgroup as it is in the kernel, with its counters; not of another version */
-bool policy_of_cgroup(__u64 cgroup, struct mptcp_ruleset *set)
-{
-	int map = map_of_cgroup(cgroup);
+	int map = map_of_program(prog, "mptcp_ruleset");
 	struct bpf_map_info info = {};
 	__u32 len = sizeof(info), zero = 0;
 	bool found;
@@ -49,29 +31,20 @@ bool policy_of_cgroup(__u64 cgroup, struct mptcp_ruleset *set)
 	return found;
 }
 
-/* Of whatever version */
-bool has_policy(__u64 cgroup)
-{
-	int policies = bpf_obj_get(POLICIES);
-	__u32 unused;
-	bool found = policies >= 0 && !bpf_map_lookup_elem(policies, &cgroup, &unused);
-
-	close(policies);
-	return found;
-}
-
-/* With the maps that the program which is attached has, and those of all policies */
+/* With the maps that the program which is attached has, and that of all policies */
 static struct mptcp_policy *open_policy(__u64 cgroup, int old)
 {
 	struct mptcp_policy *skel = mptcp_policy__open();
-	int policies = bpf_obj_get(POLICIES);
+	int policies;
 
 	if (!skel)
 		die("mptcp_policy: %s", strerror(errno));
 	skel->bss->own_cgroup = cgroup;
+	policies = bpf_obj_get(POLICIES);
 	if (policies < 0 && old >= 0)
 		policies = map_of_program(old, "mptcp_policies");
-	keep_map(skel->maps.mptcp_policies, policies);
+	if (policies >= 0 && !keep_map(skel->maps.mptcp_policies, policies))
+		die("policies of another version are loaded: flush them first");
 	if (old >= 0) {
 		keep_map(skel->maps.subflow_counts, map_of_program(old, "subflow_counts"));
 		keep_map(skel->maps.policy_states, map_of_program(old, "policy_states"));
@@ -79,8 +52,9 @@ static struct mptcp_policy *open_policy(__u64 cgroup, int old)
 	return skel;
 }
 
-static void load_programs(struct mptcp_policy *skel)
+static void load_program(struct mptcp_policy *skel, struct bpf_program *other)
 {
+	bpf_program__set_autoload(other, false);
 	if (mptcp_policy__load(skel))
 		die("this kernel does not take the program mptcp_policy: %s", refusal());
 }
@@ -96,14 +70,14 @@ static int find_policy(int cgroup, const char *path, __u64 id)
 	return prog;
 }
 
-/* All of ours for a cgroup */
+/* All of ours for a cgroup. Both its policy and that of an ancestor would be worse than none */
 static void remove_policy(__u64 id)
 {
 	char dir[PATH_SIZE];
 
-	forget_policy(id);
 	pin_path(dir, id, "");
 	remove_pins(dir);
+	forget_policy(id);
 	rmdir(PINS);	/* where no other cgroup has any */
 }
 
@@ -126,7 +100,7 @@ static int policy_load(const char *path, const char *file)
 		    path);
 	prog = find_policy(cgroup, path, id);
 	skel = open_policy(id, prog);
-	load_programs(skel);
+	load_program(skel, skel->progs.mptcp_policy_apply);
 	if (bpf_map__update_elem(skel->maps.mptcp_ruleset, &zero, sizeof(zero), &set,
 				 sizeof(set), 0))
 		die("policy of %s: %s", path, strerror(errno));
@@ -140,7 +114,7 @@ static int policy_load(const char *path, const char *file)
 		err = errno;
 		if (prog < 0)
 			remove_policy(id);
-		die("%s: %s", POLICIES, strerror(err));
+		die("%s: %s", POLICIES, err == E2BIG ? "no room for one more cgroup" : strerror(err));
 	}
 	if (prog >= 0) {
 		update(id, "mptcp_policy", skel->progs.mptcp_policy);
@@ -154,15 +128,27 @@ static int policy_load(const char *path, const char *file)
 		die("mptcp_policy cannot be attached to %s: %s", path,
 		    err == EPERM ? "a program there, or above, allows no other" : strerror(err));
 	}
-	pin(link, dir, "mptcp_policy", true);
+	pin_path(dir, id, "mptcp_policy");
+	if (bpf_obj_pin(link, dir)) {
+		err = errno;
+		close(link);
+		remove_policy(id);
+		die("%s cannot be pinned: %s", dir, strerror(err));
+	}
 	return 0;
 }
 
-static void get_policy(const char *path, __u64 id, struct mptcp_ruleset *set)
+/* The program that acts on it */
+static int get_policy(int cgroup, const char *path, struct mptcp_ruleset *set)
 {
-	if (!policy_of_cgroup(id, set))
-		die(has_policy(id) ? "the policy of %s is of another version: load it again" :
-		    "%s has no policy", path);
+	__u32 id;
+	int prog = find_program(cgroup, BPF_CGROUP_SOCK_OPS, false, "mptcp_policy", &id);
+
+	if (prog < 0)
+		die("%s has no policy", path);
+	if (!policy_of_program(prog, set))
+		die("the policy of %s is of another version: flush it", path);
+	return prog;
 }
 
 static void show_json(const struct mptcp_ruleset *set)
@@ -221,7 +207,8 @@ static int policy_show(const char *path, bool json)
 	int cgroup = open_cgroup(path);
 	struct mptcp_ruleset set;
 
-	get_policy(path, cgroup_id_of(cgroup), &set);
+	lock(cgroup);
+	get_policy(cgroup, path, &set);
 	if (json)
 		show_json(&set);
 	else
@@ -278,7 +265,6 @@ static int policy_apply(const char *path)
 {
 	char *const paths[] = { (char *)path, NULL };
 	int cgroup = open_cgroup(path);
-	__u64 id = cgroup_id_of(cgroup);
 	struct mptcp_policy *skel;
 	char name[PATH_SIZE];
 	struct mptcp_ruleset set;
@@ -291,11 +277,11 @@ static int policy_apply(const char *path)
 	FTS *tree;
 
 	lock(cgroup);
-	get_policy(path, id, &set);
-	prog = find_policy(cgroup, path, id);
-	skel = open_policy(id, prog);
-	keep_map(skel->maps.mptcp_ruleset, map_of_program(prog, "mptcp_ruleset"));
-	load_programs(skel);
+	prog = get_policy(cgroup, path, &set);
+	skel = open_policy(cgroup_id_of(cgroup), prog);
+	if (!keep_map(skel->maps.mptcp_ruleset, map_of_program(prog, "mptcp_ruleset")))
+		die("the policy of %s cannot be read: %s", path, strerror(errno));
+	load_program(skel, skel->progs.mptcp_policy);
 	link = bpf_program__attach_iter(skel->progs.mptcp_policy_apply, NULL);
 	if (!link)
 		die("sockets cannot be read: %s", strerror(errno));
@@ -348,7 +334,7 @@ int policy_flush(const char *path)
 
 	lock(cgroup);
 	remove_stale_pins(cgroup);
-	if (find_policy(cgroup, path, id) < 0 && !has_policy(id))
+	if (find_policy(cgroup, path, id) < 0 && !is_pinned(id, "mptcp_policy"))
 		die("%s has no policy", path);
 	remove_policy(id);
 	return 0;

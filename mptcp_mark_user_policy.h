@@ -26,8 +26,7 @@ const char *policy_action_name(enum mptcp_policy_action action);
 void policy_print_rule(char *out, size_t size, const struct mptcp_policy_rule *rule);
 
 /* mptcp_mark_user_policy.c */
-bool policy_of_cgroup(__u64 cgroup, struct mptcp_ruleset *set);
-bool has_policy(__u64 cgroup);
+bool policy_of_program(int prog, struct mptcp_ruleset *set);
 int policy_flush(const char *path);
 
 #endif /* __MPTCP_MARK_USER_POLICY_H__ */

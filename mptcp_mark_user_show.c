@@ -114,19 +114,11 @@ static __u32 ordinal_of(const struct mptcp_show_subflow *s, const struct mptcp_s
 /* The policy of a cgroup, or of the next one above that has one */
 static bool nearest_policy(int cgroup, struct mptcp_ruleset *set)
 {
-	int fd = dup(cgroup), parent;
-	__u64 id = 0, last;
-	bool found = false;
+	__u32 id;
+	int prog = find_program(cgroup, BPF_CGROUP_SOCK_OPS, true, "mptcp_policy", &id);
+	bool found = prog >= 0 && policy_of_program(prog, set);
 
-	do {
-		last = id;
-		id = cgroup_id_of(fd);
-		found = policy_of_cgroup(id, set);
-		parent = openat(fd, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-		close(fd);
-		fd = parent;
-	} while (!found && id != last && is_cgroup(fd));
-	close(fd);
+	close(prog);
 	return found;
 }
 

@@ -67,20 +67,24 @@ static bool print_policy(int cgroup, const char *path, __u64 id)
 	struct mptcp_ruleset set;
 	__u32 prog_id;
 	int prog = find_program(cgroup, BPF_CGROUP_SOCK_OPS, false, "mptcp_policy", &prog_id);
+	bool known = prog >= 0 && policy_of_program(prog, &set);
 
 	close(prog);
-	if (prog < 0 || !policy_of_cgroup(id, &set))
+	if (prog < 0)
 		return false;
 	if (json) {
 		jsonw_start_object(json);
 		jsonw_string_field(json, "cgroup", path);
 		jsonw_lluint_field(json, "cgroup_id", id);
 		jsonw_uint_field(json, "prog_id", prog_id);
-		jsonw_uint_field(json, "policy_rules", set.num);
+		if (known)
+			jsonw_uint_field(json, "policy_rules", set.num);
 		jsonw_end_object(json);
-	} else {
+	} else if (known) {
 		printf("%s: policy of %u rule%s, program %u\n", path, set.num,
 		       set.num == 1 ? "" : "s", prog_id);
+	} else {
+		printf("%s: policy of another version, program %u\n", path, prog_id);
 	}
 	return true;
 }

@@ -253,7 +253,7 @@ static void test_replaced(struct mark_env *env)
 
 	if (!r.skel)
 		return;
-	r.twin = policy_twin(r.skel, &one_or_other[1], 1);
+	r.twin = policy_twin(r.skel, true, &one_or_other[1], 1);
 	if (!r.twin || mark_endpoints(env, AF_INET, 2, 3) || mark_listen(env, "10.0.1.2") ||
 	    !ASSERT_OK(pthread_create(&r.thread, NULL, replace, &r), "thread"))
 		goto destroy;
@@ -302,7 +302,7 @@ static void test_nested(struct mark_env *env)
 
 	if (!outer || !ASSERT_OK_FD(deep_fd, "create cgroup"))
 		goto destroy;
-	inner = policy_twin(outer, rules, 1);
+	inner = policy_twin(outer, false, rules, 1);
 	if (!inner ||
 	    policy_attach(inner, MARK_NESTED, env->nested_fd, rules, 1) ||
 	    mark_endpoints(env, AF_INET, 2, 3) || mark_listen(env, "10.0.1.2"))

@@ -52,8 +52,11 @@ static inline int policy_get(struct mptcp_policy *skel, struct mptcp_ruleset *se
 					       sizeof(*set), 0), "policy");
 }
 
-/* The program once more, for another policy. NULL: failed */
-static inline struct mptcp_policy *policy_twin(struct mptcp_policy *skel,
+/*
+ * The program once more, for another policy: to replace the first one, or for another
+ * cgroup. NULL: failed
+ */
+static inline struct mptcp_policy *policy_twin(struct mptcp_policy *skel, bool replace,
 					       const struct mptcp_policy_rule *rules, int n)
 {
 	struct mptcp_policy *twin = mptcp_policy__open();
@@ -62,11 +65,12 @@ static inline struct mptcp_policy *policy_twin(struct mptcp_policy *skel,
 		return NULL;
 	twin->bss->own_cgroup = skel->bss->own_cgroup;
 	if (ASSERT_OK(bpf_map__reuse_fd(twin->maps.mptcp_policies,
-					bpf_map__fd(skel->maps.mptcp_policies)) ?:
-		      bpf_map__reuse_fd(twin->maps.policy_states,
-					bpf_map__fd(skel->maps.policy_states)) ?:
-		      bpf_map__reuse_fd(twin->maps.subflow_counts,
-					bpf_map__fd(skel->maps.subflow_counts)), "share maps") &&
+					bpf_map__fd(skel->maps.mptcp_policies)), "share policies") &&
+	    (!replace ||
+	     ASSERT_OK(bpf_map__reuse_fd(twin->maps.policy_states,
+					 bpf_map__fd(skel->maps.policy_states)) ?:
+		       bpf_map__reuse_fd(twin->maps.subflow_counts,
+					 bpf_map__fd(skel->maps.subflow_counts)), "share state")) &&
 	    ASSERT_OK(mptcp_policy__load(twin), "load mptcp_policy") &&
 	    ASSERT_OK(policy_set(twin, rules, n), "set policy"))
 		return twin;

@@ -18,7 +18,7 @@ static void test_same_number(struct mark_env *env)
 
 	if (!skel || mark_start(env, AF_INET, NULL, 3))
 		return;
-	twin = policy_twin(skel, later, 3);
+	twin = policy_twin(skel, true, later, 3);
 	if (twin && ASSERT_OK(bpf_link__update_program(skel->links.mptcp_policy,
 						       twin->progs.mptcp_policy), "replace") &&
 	    !mark_ip(env, CLIENT, "mptcp endpoint change id 2 backup"))

@@ -294,7 +294,7 @@ static void handle_change(struct bpf_sock_ops *skops, struct bpf_sock *ssk,
 		__sync_fetch_and_add(&policy->failed, 1);
 	} else if (policy && !closed) {
 		describe(&s, policy, sk, state->ordinal);
-		if (decided)
+		if (decided || (again && state->policy != POLICY_ID))
 			before = NEW;
 		else if (state->policy == POLICY_ID)
 			before = state->rule;

@@ -66,10 +66,8 @@ expect_marks()
 	local what="$1" file="$2"
 	shift 2
 
-	expect "marks $what" "$(xargs <"$file")" "$(xargs <<-MARKS
-	10.0.1.1 $(printf '0x%08x' "$1") 10.0.2.1 $(printf '0x%08x' "$2") 10.0.3.1 $(printf '0x%08x' "$3")
-	MARKS
-	)"
+	expect "marks $what" "$(xargs <"$file")" \
+		"$(printf '10.0.1.1 0x%08x 10.0.2.1 0x%08x 10.0.3.1 0x%08x' "$@")"
 }
 
 # In a download: another policy, a backup flag that changes under it, and then the

@@ -70,7 +70,7 @@ static int find_policy(int cgroup, const char *path, __u64 id)
 	return prog;
 }
 
-/* All of ours for a cgroup. Both its policy and that of an ancestor would be worse than none */
+/* The program first: no policy for an instant is better than that of an ancestor, too */
 static void remove_policy(__u64 id)
 {
 	char dir[PATH_SIZE];
@@ -114,7 +114,8 @@ static int policy_load(const char *path, const char *file)
 		err = errno;
 		if (prog < 0)
 			remove_policy(id);
-		die("%s: %s", POLICIES, err == E2BIG ? "no room for one more cgroup" : strerror(err));
+		die("%s: %s", POLICIES,
+		    err == E2BIG ? "no room for one more cgroup" : strerror(err));
 	}
 	if (prog >= 0) {
 		update(id, "mptcp_policy", skel->progs.mptcp_policy);

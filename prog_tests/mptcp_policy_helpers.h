@@ -65,7 +65,7 @@ static inline struct mptcp_policy *policy_twin(struct mptcp_policy *skel, bool r
 		return NULL;
 	twin->bss->own_cgroup = skel->bss->own_cgroup;
 	if (ASSERT_OK(bpf_map__reuse_fd(twin->maps.mptcp_policies,
-					bpf_map__fd(skel->maps.mptcp_policies)), "share policies") &&
+					bpf_map__fd(skel->maps.mptcp_policies)), "policies") &&
 	    (!replace ||
 	     ASSERT_OK(bpf_map__reuse_fd(twin->maps.policy_states,
 					 bpf_map__fd(skel->maps.policy_states)) ?:

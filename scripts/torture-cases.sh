@@ -9,7 +9,7 @@
 commands=(
 	"./mptcp_mark.sh"
 	"./mptcp_mark_progs.sh -t mptcp_mark/ipv4"
-	"./mptcp_mark.sh -c -m -l mptcp_mark && ./mptcp_mark.sh --show && ./mptcp_mark.sh --clean"
+	"up_show_clean"
 	"./mptcp_mark_user run \"\$cgroup\" -- true"
 )
 
@@ -26,6 +26,15 @@ surround='
 	{
 		umount -l $(awk "\$3 == \"cgroup2\" { print \$2 }" /proc/self/mounts) 2>/dev/null
 	}
+	up_show_clean()
+	{
+		local rc
+
+		./mptcp_mark.sh -c -m -l mptcp_mark || return
+		./mptcp_mark.sh --show
+		rc=$?
+		./mptcp_mark.sh --clean && return "$rc"
+	}
 	ip link set lo up
 '
 # What would last longer than these namespaces
@@ -41,7 +50,7 @@ look_within='
 # Steps, whose failures are their own cases, are named somewhere in what is printed. Those
 # that may fail: what asks again and again, and what there is another way for
 judge=
-tolerated="(none|ip netns pids .*|ip netns exec .* ss .*|setsid .* -M|mktemp -d .*"
+tolerated="(none|ip netns pids .*|ip netns exec .* ss .*|(setsid|nsenter) .* -M|mktemp -d .*"
 # Of the tree's: setup_ns(), netns_free()
 tolerated+="|ip .* link set lo up|.*rp_filter.*|ip netns delete .*|ip netns list.*|ip netns del .*"
 tolerated+="|nft list table .* watch.*)"

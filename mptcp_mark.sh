@@ -384,6 +384,7 @@ do_test()
 	file_mb=16
 	prog=mptcp_mark
 	check_environment tcpdump unshare setpriv
+	check_capabilities DAC_READ_SEARCH=2	# for "show", to find a cgroup by its id
 	if is_contained; then
 		run_tests
 		exit

@@ -43,14 +43,15 @@ esac
 pattern="${1:-}"
 here="$(dirname "$(readlink -f "$0")")/.."
 tmp="$(mktemp -d -t mptcp_mark-mutations-XXXXXX)" || exit 1
-trap 'rm -rf "$tmp"' EXIT
-# As it is now, and to be broken
-src="$tmp/src"
-copy="$tmp/copy"
+# shellcheck disable=SC2046 # an id a word
+trap 'kill $(jobs -p) 2>/dev/null; wait; rm -rf "$tmp"' EXIT
 trap 'exit 1' INT TERM
+src="$tmp/src"		# as it is now
+workers="$(nproc)"	# each has a copy to break, and some of the faults
 
 caught=0
 missed=0
+read_so_far=0
 declare -A tried=()
 
 # What a fault leaves unused is not its point; what it keeps from coming need not
@@ -76,6 +77,7 @@ mutate()
 	[[ "$subtest $name" == *"$pattern"* ]] || return 0
 	[ -z "$first_only" ] || [ -z "${tried[$subtest]:-}" ] || return 0
 	tried[$subtest]=1
+	[ $((read_so_far++ % workers)) -eq "$worker" ] || return 0
 
 	keep_test "${subtest%/*}"
 	{
@@ -101,11 +103,34 @@ mutate()
 	printf "%-36s %-50s %s\n" "$subtest" "$name" "$result"
 }
 
-mkdir "$src" "$copy"
+# $1: number of a worker
+make_copy()
+{
+	worker="$1"
+	copy="$tmp/copy$1"
+	cp -a "$src" "$copy"
+	build || { tail -n 5 "$copy/log" >&2; die "make failed"; }
+}
+
+read_table()
+{
+	local program subtest name fault line
+
+	while read -r program subtest; do
+		read -r name
+		fault=
+		while IFS= read -r line && [ -n "$line" ]; do
+			fault+="$line"$'\n'
+		done
+		mutate "$program" "$subtest" "$name" "$fault" </dev/null
+	done < <(sed '/^#/d; /./,$!d' "$src/scripts/mutations.txt")
+	echo "$caught $missed" >"$tmp/done$worker"
+}
+
+mkdir "$src"
 tar -C "$here" --exclude=./build --exclude=./.git --exclude=./test_progs \
 	--exclude=./mptcp_mark_user -c . | tar -C "$src" -x
-cp -a "$src/." "$copy"
-build || { tail -n 5 "$copy/log" >&2; die "make failed"; }
+make_copy 0
 if ! (cd "$copy" && ./test_progs >log 2>&1); then
 	grep "FAIL" "$copy/log" | sort -u >&2
 	die "the tests fail without any fault"
@@ -113,15 +138,16 @@ fi
 mapfile -t subtests < <(sed -nE 's,^#[0-9]+/[0-9]+ +([^:]+):.*,\1,p' "$copy/log")
 
 printf "%-36s %-50s %s\n" subtest fault result
-
-while read -r program subtest; do
-	read -r name
-	fault=
-	while IFS= read -r line && [ -n "$line" ]; do
-		fault+="$line"$'\n'
-	done
-	mutate "$program" "$subtest" "$name" "$fault" </dev/null
-done < <(sed '/^#/d; /./,$!d' "$src/scripts/mutations.txt")
+for ((i = 1; i < workers; i++)); do
+	(make_copy "$i" && read_table) &
+done
+read_table
+wait
+for ((i = 1; i < workers; i++)); do
+	read -r caught_there missed_there <"$tmp/done$i" || die "a worker has failed: see above"
+	caught=$((caught + caught_there))
+	missed=$((missed + missed_there))
+done
 
 without=()
 for subtest in "${subtests[@]}"; do

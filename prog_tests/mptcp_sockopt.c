@@ -279,15 +279,15 @@ static void set_by_application(struct mark_env *env, enum sockopt_hook hook, int
 			if (j == i || !strcmp(rows[j].name, "TCP_WINDOW_CLAMP") ||
 			    (rows[i].opt == IP_TOS && !strcmp(rows[j].name, "SO_PRIORITY")))
 				continue;
-			ASSERT_MEMEQ(&now[j], &was[j], sizeof(was[j]), rows[j].name);
+			ASSERT_OK(memcmp(&now[j], &was[j], sizeof(was[j])), rows[j].name);
 		}
 		if (rows[i].flags & (REFUSED | UNREAD) || skel->bss->results[i].set)
 			continue;
 		if (rows[i].app_read)
 			app.num = rows[i].app_read;
 		out.of[i] = err || rows[i].flags & MSK ? "stays" : "replaced";
-		ASSERT_MEMEQ(&now[i].value, *out.of[i] == 's' ? &was[i].value : &app, sizeof(app),
-			     rows[i].name);
+		ASSERT_OK(memcmp(&now[i].value, *out.of[i] == 's' ? &was[i].value : &app,
+				 sizeof(app)), rows[i].name);
 	}
 	report_lasting("the application sets it", &out);
 }

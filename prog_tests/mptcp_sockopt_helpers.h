@@ -14,6 +14,10 @@
 #include "progs/mptcp_sockopt.h"
 #include "mptcp_sockopt.skel.h"
 
+#ifndef SO_TXREHASH
+#define SO_TXREHASH	74
+#endif
+
 #define LINKS	3
 
 #define REFUSED	1	/* EINVAL: not for BPF */

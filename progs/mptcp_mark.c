@@ -96,8 +96,11 @@ int mptcp_mark(struct bpf_sock_ops *skops)
 		return 1;
 	}
 
-	msk = ssk ? bpf_skc_to_mptcp_sock(ssk) : NULL;
-	if (!msk)	/* plain TCP */
+	/* Plain TCP: to look is faster than to call the helper */
+	if (!ssk || !bpf_core_cast(ssk, struct tcp_sock)->is_mptcp)
+		return 1;
+	msk = bpf_skc_to_mptcp_sock(ssk);
+	if (!msk)
 		return 1;
 	id = subflow_of(ssk)->subflow_id;
 	if (skops->op != BPF_SOCK_OPS_TCP_CONNECT_CB &&

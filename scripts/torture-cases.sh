@@ -35,6 +35,7 @@ surround='
 		rc=$?
 		./mptcp_mark.sh --clean && return "$rc"
 	}
+	export -f up_show_clean
 	ip link set lo up
 '
 # What would last longer than these namespaces

@@ -71,8 +71,8 @@ static int look(struct mark_env *env, int end, __u32 first, __u32 last)
 static void test_churn(struct mark_env *env)
 {
 	const char *times = getenv("MPTCP_MARK_CHURN");
+	int i, link, next, id[] = { 0, 1, 2, 3, 4 }, n = times ? atoi(times) : CHURN;
 	struct linger reset = { .l_onoff = 1 };
-	int i, link, n = times ? atoi(times) : CHURN;
 	struct mark_conn all = { { -1, -1 } };
 
 	if (!ASSERT_GT(n, 0, "MPTCP_MARK_CHURN") || mark_endpoints(env, AF_INET, 2, 4) ||
@@ -90,10 +90,15 @@ static void test_churn(struct mark_env *env)
 			    "route replace default table 10%d via 10.0.%d.2",
 			    link, link, link, link))
 			break;
-		if (i % 8 == 4 &&
-		    mark_ip(env, CLIENT, "mptcp endpoint delete id %d\n"
-			    "mptcp endpoint add 10.0.%d.1 id %d subflow", link, link, link))
-			break;
+		if (i % 8 == 4) {
+			/* Not the same id: the peer may close its subflows only later */
+			next = 5 + i / 8 % 250;
+			if (mark_ip(env, CLIENT, "mptcp endpoint delete id %d\n"
+				    "mptcp endpoint add 10.0.%d.1 id %d subflow", id[link], link,
+				    next))
+				break;
+			id[link] = next;
+		}
 		if (mark_wait(mark_has_subflows(env->conn.fd[CLIENT], 4)))
 			break;
 		if (look(env, CLIENT, i & 0x7fff, i & 0x7fff) ||

@@ -190,8 +190,8 @@ static void test_threads(struct mark_env *env)
 {
 	const char *times = getenv("MPTCP_MARK_CALLS");
 	struct asker asker[ASKERS] = {};
+	int i, n, id = 2, next;
 	bool stop = false;
-	int i, n;
 
 	if (mark_start(env, AF_INET, NULL, 4))
 		return;
@@ -203,13 +203,18 @@ static void test_threads(struct mark_env *env)
 		if (!ASSERT_OK(pthread_create(&asker[n].thread, NULL, ask, &asker[n]), "thread"))
 			break;
 	}
-	for (i = 0; i < ROUNDS || (n == ASKERS && asker[0].calls > 0 && !*asker[0].wrong); i++)
-		if (mark_ip(env, CLIENT, "mptcp endpoint delete id 2\n"
-					 "mptcp endpoint delete id 3\n"
-					 "mptcp endpoint add 10.0.3.1 id 3 subflow\n"
-					 "mptcp endpoint add 10.0.2.1 id 2 subflow") ||
+	for (i = 0; i < ROUNDS || (n == ASKERS && asker[0].calls > 0 && !*asker[0].wrong); i++) {
+		/* Other ids: the peer may close subflows of those that are gone only later */
+		next = 6 + 2 * i % 240;
+		if (mark_ip(env, CLIENT, "mptcp endpoint delete id %d\n"
+					 "mptcp endpoint delete id %d\n"
+					 "mptcp endpoint add 10.0.3.1 id %d subflow\n"
+					 "mptcp endpoint add 10.0.2.1 id %d subflow",
+			    id, id + 1, next + 1, next) ||
 		    mark_wait_subflows(env, CLIENT, 4))
 			break;
+		id = next;
+	}
 	WRITE_ONCE(stop, true);
 	for (i = 0; i < n; i++) {
 		pthread_join(asker[i].thread, NULL);

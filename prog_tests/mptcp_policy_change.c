@@ -136,6 +136,8 @@ static void test_returns(struct mark_env *env)
 	for (i = 0; i < 20; i++) {
 		if (mark_ip(env, CLIENT, "mptcp endpoint delete id 2\nlink set eth2 down") ||
 		    mark_wait_subflows(env, CLIENT, 2) ||
+		    /* Or it would take the new subflow for the one that it is to close */
+		    mark_wait_subflows(env, SERVER, 2) ||
 		    mark_ip(env, CLIENT, "link set eth2 up\n"
 					 "route replace default table 102 via 10.0.2.2") ||
 		    mark_join(env, AF_INET, 2, 3))

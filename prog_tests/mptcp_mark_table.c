@@ -111,7 +111,7 @@ static void test_not_ours(struct mark_env *env)
 
 #define ASKERS		4
 #define ASKER_CALLS	5000	/* of each, or as many as MPTCP_MARK_CALLS says */
-#define ROUNDS		10	/* that subflows go and others come */
+#define ROUNDS		20	/* that a subflow goes and another one comes */
 
 struct asker {
 	pthread_t thread;
@@ -190,7 +190,7 @@ static void test_threads(struct mark_env *env)
 {
 	const char *times = getenv("MPTCP_MARK_CALLS");
 	struct asker asker[ASKERS] = {};
-	int i, n, id = 2, next;
+	int i, n, link, next, id[] = { 0, 1, 2, 3 };
 	bool stop = false;
 
 	if (mark_start(env, AF_INET, NULL, 4))
@@ -205,18 +205,16 @@ static void test_threads(struct mark_env *env)
 	}
 	for (i = 0; i < ROUNDS || (n == ASKERS && asker[0].calls > 0 && !*asker[0].wrong); i++) {
 		/*
-		 * Other ids, and not before the peer has closed subflows of those before:
-		 * RM_ADDR would close the new ones, or they would be too many for its limits
+		 * One by one, and with another id each: the peer handles one RM_ADDR at a
+		 * time, forgets those that come meanwhile, and closes what has the id then
 		 */
-		next = 6 + 2 * i % 240;
+		link = 2 + i % 2;
+		next = 5 + i % 250;
 		if (mark_ip(env, CLIENT, "mptcp endpoint delete id %d\n"
-					 "mptcp endpoint delete id %d\n"
-					 "mptcp endpoint add 10.0.3.1 id %d subflow\n"
-					 "mptcp endpoint add 10.0.2.1 id %d subflow",
-			    id, id + 1, next + 1, next) ||
+			    "mptcp endpoint add 10.0.%d.1 id %d subflow", id[link], link, next) ||
 		    mark_wait_subflows(env, CLIENT, 4) || mark_wait_subflows(env, SERVER, 4))
 			break;
-		id = next;
+		id[link] = next;
 	}
 	WRITE_ONCE(stop, true);
 	for (i = 0; i < n; i++) {

@@ -136,9 +136,11 @@ set_up_counters()
 {
 	local family mark rules=
 
-	for mark in 5 4 3 2 1 0; do
+	for mark in 5 4 3 2 1; do
 		rules+="tcp dport $port socket mark $mark counter;"
 	done
+	# Resets can be for sockets that are gone
+	rules+="tcp dport $port tcp flags & rst == 0 socket mark 0 counter;"
 	for family in ip $(! has_ipv6 || echo ip6); do
 		run ip netns exec "$ns_client" nft "
 			table $family filter {

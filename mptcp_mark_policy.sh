@@ -71,7 +71,7 @@ expect_marks()
 }
 
 # Read some of the download, so that packets leave, until a policy has seen that link 3 is
-# a backup. Those without room for options of BPF do not tell it
+# a backup: the kernel does not call it for a packet without room for its options
 see_change()
 {
 	local i

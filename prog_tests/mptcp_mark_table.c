@@ -205,8 +205,8 @@ static void test_threads(struct mark_env *env)
 	}
 	for (i = 0; i < ROUNDS || (n == ASKERS && asker[0].calls > 0 && !*asker[0].wrong); i++) {
 		/*
-		 * One by one, and with another id each: the peer handles one RM_ADDR at a
-		 * time, forgets those that come meanwhile, and closes what has the id then
+		 * One endpoint at a time, each with a new id: a peer that is still to handle
+		 * an RM_ADDR drops the next one, and may close a new subflow of the same id
 		 */
 		link = 2 + i % 2;
 		next = 5 + i % 250;

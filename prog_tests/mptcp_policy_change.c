@@ -136,7 +136,7 @@ static void test_returns(struct mark_env *env)
 	for (i = 0; i < 20; i++) {
 		if (mark_ip(env, CLIENT, "mptcp endpoint delete id 2\nlink set eth2 down") ||
 		    mark_wait_subflows(env, CLIENT, 2) ||
-		    /* Or it would take the new subflow for the one that it is to close */
+		    /* The server has handled RM_ADDR: it would close a new subflow of this id */
 		    mark_wait_subflows(env, SERVER, 2) ||
 		    mark_ip(env, CLIENT, "link set eth2 up\n"
 					 "route replace default table 102 via 10.0.2.2") ||
@@ -306,7 +306,7 @@ static void test_nested(struct mark_env *env)
 		goto destroy;
 	inner = policy_twin(outer, false, rules, 1);
 	if (!inner ||
-	    policy_attach(inner, MARK_NESTED, env->nested_fd, rules, 1) ||
+	    policy_attach(inner, MARK_NESTED, env->nested_fd) ||
 	    mark_endpoints(env, AF_INET, 2, 3) || mark_listen(env, "10.0.1.2"))
 		goto destroy;
 	cgroup = inner->bss->own_cgroup;

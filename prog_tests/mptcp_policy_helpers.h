@@ -78,15 +78,13 @@ static inline struct mptcp_policy *policy_twin(struct mptcp_policy *skel, bool r
 	return NULL;
 }
 
-static inline int policy_attach(struct mptcp_policy *skel, const char *cgroup, int cgroup_fd,
-				const struct mptcp_policy_rule *rules, int n)
+static inline int policy_attach(struct mptcp_policy *skel, const char *cgroup, int cgroup_fd)
 {
 	__u64 id = get_cgroup_id(cgroup);
 	__u32 unused = 0;
 
 	skel->bss->own_cgroup = id;
-	return !ASSERT_OK(policy_set(skel, rules, n), "set policy") ||
-	       !ASSERT_OK(bpf_map__update_elem(skel->maps.mptcp_policies, &id, sizeof(id), &unused,
+	return !ASSERT_OK(bpf_map__update_elem(skel->maps.mptcp_policies, &id, sizeof(id), &unused,
 					       sizeof(unused), 0), "cgroup has a policy") ||
 	       mark_attach(skel->progs.mptcp_policy, &skel->links.mptcp_policy, cgroup_fd);
 }
@@ -106,11 +104,12 @@ static inline struct mptcp_policy *policy_start(struct mark_env *env, int family
 	}
 	if (!skel)
 		skel = mptcp_policy__open_and_load();
-	if (!ASSERT_OK_PTR(skel, "load mptcp_policy"))
+	if (!ASSERT_OK_PTR(skel, "load mptcp_policy") ||
+	    !ASSERT_OK(policy_set(skel, rules, n), "set policy"))
 		return NULL;
 	mark_detach(&env->skel->links.mptcp_mark);
 	env->own = &skel->links.mptcp_policy;
-	return policy_attach(skel, MARK_CGROUP, env->cgroup_fd, rules, n) ? NULL : skel;
+	return policy_attach(skel, MARK_CGROUP, env->cgroup_fd) ? NULL : skel;
 }
 
 /* Run an iterator over the TCP sockets of an end; what it writes, in bytes */

@@ -96,8 +96,7 @@ int mptcp_mark(struct bpf_sock_ops *skops)
 		return 1;
 	}
 
-	/* Plain TCP: to look is faster than to call the helper */
-	if (!ssk || !bpf_core_cast(ssk, struct tcp_sock)->is_mptcp)
+	if (!ssk || !is_subflow(ssk))	/* plain TCP */
 		return 1;
 	msk = bpf_skc_to_mptcp_sock(ssk);
 	if (!msk)

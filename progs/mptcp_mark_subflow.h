@@ -9,6 +9,12 @@
  */
 #define PENDING_FLAGS	(BPF_SOCK_OPS_PARSE_ALL_HDR_OPT_CB_FLAG | BPF_SOCK_OPS_STATE_CB_FLAG)
 
+/* For a socket that is not NULL. To look is faster than to call bpf_skc_to_mptcp_sock() */
+static bool is_subflow(const struct bpf_sock *ssk)
+{
+	return bpf_core_cast(ssk, struct tcp_sock)->is_mptcp;
+}
+
 /* ssk must be the socket of a subflow */
 static struct mptcp_subflow_context *subflow_of(const void *ssk)
 {

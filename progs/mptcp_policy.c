@@ -326,8 +326,7 @@ int mptcp_policy(struct bpf_sock_ops *skops)
 		return 1;
 	}
 
-	/* Plain TCP: to look is faster than to call the helper */
-	if (!ssk || !bpf_core_cast(ssk, struct tcp_sock)->is_mptcp)
+	if (!ssk || !is_subflow(ssk))	/* plain TCP */
 		return 1;
 	if (skops->op != BPF_SOCK_OPS_TCP_CONNECT_CB &&
 	    skops->op != BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB) {

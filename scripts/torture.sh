@@ -9,7 +9,7 @@ usage()
 	cat <<-USAGE
 	Usage: ${0##*/} [-s] [LINE]...
 	  -s      a short form of each line, where it has one: minutes instead of hours, and
-          the same each time
+	          the same each time
 	  LINE    these alone, instead of all; the result of each is KTAP, with a line for
 	          each of its cases behind "# "
 	  --list  the lines that there are

@@ -68,12 +68,12 @@ bool is_bpffs(const char *path);
 void mount_bpffs(void);
 void pin_path(char *path, __u64 cgroup_id, const char *name);
 bool is_pinned(__u64 cgroup_id, const char *name);
-void pin(int fd, const char *dir, const char *name, bool dir_is_new);
+void pin(__u64 cgroup_id, const char *name, int fd, bool is_new);
 void unpin(__u64 cgroup_id, const char *name);
 void update(__u64 cgroup_id, const char *name, struct bpf_program *prog);
 void remove_stale_pins(int root);
 void remove_pins(const char *dir);
-void forget_policy(__u64 cgroup_id);
+void remove_cgroup_pins(__u64 cgroup_id);
 
 /* mptcp_mark_user_kernel.c: what the kernel has, and why it refused a program */
 const char *refusal(void);

@@ -244,9 +244,9 @@ int do_attach(const char *path, const struct mark_options *options)
 		unpin(att.cgroup_id, "mptcp_mark_table");
 	if (!options->mptcpify)
 		unpin(att.cgroup_id, "mptcp_mark_mptcpify");
-	pin(progs.mark_link, dir, "mptcp_mark", !again);
-	pin(progs.table_link, dir, "mptcp_mark_table", !again);
-	pin(progs.mptcpify_link, dir, "mptcp_mark_mptcpify", !again);
+	pin(att.cgroup_id, "mptcp_mark", progs.mark_link, !again);
+	pin(att.cgroup_id, "mptcp_mark_table", progs.table_link, !again);
+	pin(att.cgroup_id, "mptcp_mark_mptcpify", progs.mptcpify_link, !again);
 	warn_of_mask(options);
 	return 0;
 }
@@ -319,8 +319,7 @@ int do_detach(const char *path)
 		    "other means, as bpftool or systemd");
 	if (access(dir, F_OK))
 		die("mptcp_mark is not attached to %s", path);
-	remove_pins(dir);
-	rmdir(PINS);	/* where no other cgroup has any */
+	remove_cgroup_pins(att.cgroup_id);
 	close(locked);
 	return 0;
 }

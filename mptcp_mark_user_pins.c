@@ -55,24 +55,6 @@ void mount_bpffs(void)
 	say("mounted a BPF file system at %s", BPFFS);
 }
 
-/* Instead of what is pinned there. On failure, what is new in dir is removed */
-void pin(int fd, const char *dir, const char *name, bool dir_is_new)
-{
-	char path[PATH_SIZE];
-	int err;
-
-	if (fd < 0)
-		return;
-	snprintf(path, sizeof(path), "%s/%s", dir, name);
-	unlink(path);
-	if (!bpf_obj_pin(fd, path))
-		return;
-	err = errno;
-	if (dir_is_new)
-		remove_pins(dir);
-	die("%s cannot be pinned: %s", path, strerror(err));
-}
-
 void unpin(__u64 cgroup_id, const char *name)
 {
 	char path[PATH_SIZE];
@@ -121,35 +103,57 @@ void remove_pins(const char *dir)
 	rmdir(dir);
 }
 
-/* The map of all policies goes with the last of them */
-void forget_policy(__u64 cgroup_id)
-{
-	int policies = bpf_obj_get(POLICIES);
-	__u64 key;
-
-	if (policies < 0)
-		return;
-	bpf_map_delete_elem(policies, &cgroup_id);
-	if (bpf_map_get_next_key(policies, NULL, &key))
-		unlink(POLICIES);
-	close(policies);
-}
-
-/* Of a 'policy load' that was killed: no program acts for that cgroup, none above may */
+/*
+ * Of cgroups whose program is gone, or never came as 'policy load' was killed. The map
+ * of all policies goes with the last of them
+ */
 static void forget_stale_policies(void)
 {
 	int policies = bpf_obj_get(POLICIES);
 	__u64 key, next;
 	bool more;
 
-	more = policies >= 0 && !bpf_map_get_next_key(policies, NULL, &next);
+	if (policies < 0)
+		return;
+	more = !bpf_map_get_next_key(policies, NULL, &next);
 	while (more) {
 		key = next;
 		more = !bpf_map_get_next_key(policies, &key, &next);
 		if (!is_pinned(key, "mptcp_policy"))
-			forget_policy(key);
+			bpf_map_delete_elem(policies, &key);
 	}
+	if (bpf_map_get_next_key(policies, NULL, &key))
+		unlink(POLICIES);
 	close(policies);
+}
+
+/* The program first: no policy for an instant is better than that of an ancestor, too */
+void remove_cgroup_pins(__u64 cgroup_id)
+{
+	char dir[PATH_SIZE];
+
+	pin_path(dir, cgroup_id, "");
+	remove_pins(dir);
+	forget_stale_policies();
+	rmdir(PINS);	/* where no other cgroup has any */
+}
+
+/* Instead of what is pinned there. On failure, all of a cgroup that had nothing is removed */
+void pin(__u64 cgroup_id, const char *name, int fd, bool is_new)
+{
+	char path[PATH_SIZE];
+	int err;
+
+	if (fd < 0)
+		return;
+	pin_path(path, cgroup_id, name);
+	unlink(path);
+	if (!bpf_obj_pin(fd, path))
+		return;
+	err = errno;
+	if (is_new)
+		remove_cgroup_pins(cgroup_id);
+	die("%s cannot be pinned: %s", path, strerror(err));
 }
 
 /* Of cgroups that are gone */

@@ -52,9 +52,9 @@ static struct mptcp_policy *open_policy(__u64 cgroup, int old)
 	return skel;
 }
 
-static void load_program(struct mptcp_policy *skel, struct bpf_program *other)
+static void load_all_but(struct bpf_program *prog, struct mptcp_policy *skel)
 {
-	bpf_program__set_autoload(other, false);
+	bpf_program__set_autoload(prog, false);
 	if (mptcp_policy__load(skel))
 		die("this kernel does not take the program mptcp_policy: %s", refusal());
 }
@@ -68,17 +68,6 @@ static int find_policy(int cgroup, const char *path, __u64 id)
 	if (prog >= 0 && !is_pinned(id, "mptcp_policy"))
 		die("mptcp_policy was attached to %s by other means: end it there", path);
 	return prog;
-}
-
-/* The program first: no policy for an instant is better than that of an ancestor, too */
-static void remove_policy(__u64 id)
-{
-	char dir[PATH_SIZE];
-
-	pin_path(dir, id, "");
-	remove_pins(dir);
-	forget_policy(id);
-	rmdir(PINS);	/* where no other cgroup has any */
 }
 
 static int policy_load(const char *path, const char *file)
@@ -100,7 +89,7 @@ static int policy_load(const char *path, const char *file)
 		    path);
 	prog = find_policy(cgroup, path, id);
 	skel = open_policy(id, prog);
-	load_program(skel, skel->progs.mptcp_policy_apply);
+	load_all_but(skel->progs.mptcp_policy_apply, skel);
 	if (bpf_map__update_elem(skel->maps.mptcp_ruleset, &zero, sizeof(zero), &set,
 				 sizeof(set), 0))
 		die("policy of %s: %s", path, strerror(errno));
@@ -113,7 +102,7 @@ static int policy_load(const char *path, const char *file)
 	    bpf_map_update_elem(policies, &id, &zero, 0)) {
 		err = errno;
 		if (prog < 0)
-			remove_policy(id);
+			remove_cgroup_pins(id);
 		die("%s: %s", POLICIES,
 		    err == E2BIG ? "no room for one more cgroup" : strerror(err));
 	}
@@ -125,17 +114,11 @@ static int policy_load(const char *path, const char *file)
 			       BPF_CGROUP_SOCK_OPS, NULL);
 	err = errno;
 	if (link < 0) {
-		remove_policy(id);
+		remove_cgroup_pins(id);
 		die("mptcp_policy cannot be attached to %s: %s", path,
 		    err == EPERM ? "a program there, or above, allows no other" : strerror(err));
 	}
-	pin_path(dir, id, "mptcp_policy");
-	if (bpf_obj_pin(link, dir)) {
-		err = errno;
-		close(link);
-		remove_policy(id);
-		die("%s cannot be pinned: %s", dir, strerror(err));
-	}
+	pin(id, "mptcp_policy", link, true);
 	return 0;
 }
 
@@ -282,7 +265,7 @@ static int policy_apply(const char *path)
 	skel = open_policy(cgroup_id_of(cgroup), prog);
 	if (!keep_map(skel->maps.mptcp_ruleset, map_of_program(prog, "mptcp_ruleset")))
 		die("the policy of %s cannot be read: %s", path, strerror(errno));
-	load_program(skel, skel->progs.mptcp_policy);
+	load_all_but(skel->progs.mptcp_policy, skel);
 	link = bpf_program__attach_iter(skel->progs.mptcp_policy_apply, NULL);
 	if (!link)
 		die("sockets cannot be read: %s", strerror(errno));
@@ -337,7 +320,7 @@ int policy_flush(const char *path)
 	remove_stale_pins(cgroup);
 	if (find_policy(cgroup, path, id) < 0 && !is_pinned(id, "mptcp_policy"))
 		die("%s has no policy", path);
-	remove_policy(id);
+	remove_cgroup_pins(id);
 	return 0;
 }
 

@@ -72,6 +72,32 @@ static void test_late_join(struct mark_env *env)
 	ASSERT_EQ(set.unmatched, 1, "unmatched");
 }
 
+/* The policy is replaced while a join has no id: the new one counts it, too */
+static void test_late_replaced(struct mark_env *env)
+{
+	static const struct mptcp_policy_rule later[] = { { RULE_ORDINAL(9), RULE_MARK(5) } };
+	struct mptcp_policy *skel = policy_start(env, AF_INET, &by_backup[1], 1), *twin;
+	struct busy_server busy = {};
+	struct mptcp_ruleset set;
+	int err;
+
+	if (!skel || mark_start_server(env, MARK_CGROUP, AF_INET, 1) ||
+	    busy_server_start(env, &busy))
+		return;
+	twin = policy_twin(skel, true, later, 1);
+	err = !twin || mark_endpoint(env, 2) ||
+	      mark_wait(!policy_get(skel, &set) && set.stats[0].matched == 2) ||
+	      !ASSERT_OK(bpf_link__update_program(skel->links.mptcp_policy,
+						  twin->progs.mptcp_policy), "replace");
+	busy_server_end(&busy);
+	if (!err &&
+	    !mark_transfer(&env->conn, SERVER, MARK_BULK, MARK_BULK + busy.size) &&
+	    !mark_wait_subflows(env, SERVER, 2) && !mark_poke(env, 2, 2) &&
+	    !mark_wait(!policy_get(twin, &set) && set.unmatched))
+		ASSERT_EQ(set.unmatched, 1, "unmatched");
+	mptcp_policy__destroy(twin);
+}
+
 /* A late join whose connection ends before it has its id counts as failed, once */
 static void test_late_closed(struct mark_env *env)
 {
@@ -181,6 +207,7 @@ static const struct mark_test tests[] = {
 	{ "same_number", 3, test_same_number },
 	{ "same_rule", 2, test_same_rule },
 	{ "late_join", 2, test_late_join },
+	{ "late_replaced", 2, test_late_replaced },
 	{ "late_closed", 2, test_late_closed },
 	{ "no_rule", 2, test_no_rule },
 	{ "flags", 2, test_flags },

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
-/* Many connections, at once and in turn: each has its marks 1, 2, 3. Rule 11. */
+/* Many connections, at once and in turn: each subflow has its mark. Rules 2 and 11. */
+#include <pthread.h>
 #include <sys/resource.h>
 #include "mptcp_mark_helpers.h"
 
@@ -120,10 +121,71 @@ static void test_churn(struct mark_env *env)
 	       env->skel->data_mark_cnt->mark_stats.marked, n);
 }
 
+static bool stop;
+
+static void *change(void *skel)
+{
+	while (!READ_ONCE(stop)) {
+		mark_configure(skel, 0x2000, 0xf000);
+		mark_configure(skel, 0x100, 0xfff);
+	}
+	return NULL;
+}
+
+/* Processor 0 for the thread, and the others for us and the kernel's workers */
+static void take_apart(pthread_t thread, const cpu_set_t *all)
+{
+	cpu_set_t one, others = *all;
+
+	if (CPU_COUNT(all) < 2 || !CPU_ISSET(0, all))
+		return;
+	CPU_ZERO(&one);
+	CPU_SET(0, &one);
+	CPU_CLR(0, &others);
+	pthread_setaffinity_np(thread, sizeof(one), &one);
+	sched_setaffinity(0, sizeof(others), &others);
+}
+
+/* Base and mask change all the time: none is combined with the other's old value */
+static void test_change(struct mark_env *env)
+{
+	int i, j, seen[2] = {};
+	struct mark_table table;
+	pthread_t thread;
+	cpu_set_t all;
+
+	stop = false;
+	mark_configure(env->skel, 0x100, 0xfff);
+	if (mark_prepare(env, AF_INET, NULL, 9) ||
+	    !ASSERT_OK(pthread_create(&thread, NULL, change, env->skel), "thread"))
+		return;
+	sched_getaffinity(0, sizeof(all), &all);
+	take_apart(thread, &all);
+	for (i = 0; i < 100 && !mark_connect(env, "10.0.1.2"); i++) {
+		if (mark_wait_subflows(env, CLIENT, 9) ||
+		    mark_get_table(env->conn.fd[CLIENT], &table) != 9)
+			break;
+		for (j = 0; j < 9; j++) {
+			if (table.subflow[j].mark == 0x2000)
+				seen[1]++;
+			else if (ASSERT_EQ(table.subflow[j].mark, 0x101 + j, "mark"))
+				seen[0]++;
+		}
+		mark_disconnect(&env->conn);
+	}
+	sched_setaffinity(0, sizeof(all), &all);
+	WRITE_ONCE(stop, true);
+	pthread_join(thread, NULL);
+	ASSERT_EQ(i, 100, "connections");
+	ASSERT_GT(seen[0], 0, "marks of the one pair");
+	ASSERT_GT(seen[1], 0, "marks of the other");
+}
+
 static const struct mark_test tests[] = {
 	{ "at_once", 3, test_at_once },
 	{ "in_turn", 3, test_in_turn },
 	{ "churn", 4, test_churn },
+	{ "change", 9, test_change },
 };
 
 void test_mptcp_mark_many(void)

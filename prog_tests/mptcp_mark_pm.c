@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* Whatever path manager and endpoints create the subflows: rules 1 and 2. */
+/* Whatever path manager and endpoints create the subflows: rules 1, 2, 4, 8. */
 #include <linux/genetlink.h>
 #include <linux/mptcp.h>
 #include "mptcp_mark_helpers.h"
@@ -34,6 +34,53 @@ static void test_fullmesh(struct mark_env *env)
 	    mark_listen(env, "0.0.0.0") || mark_connect(env, "10.0.1.2"))
 		return;
 	mark_expect(env, CLIENT, mark_ordinals, 4);
+}
+
+#define PORT_ENDPOINT	"mptcp endpoint add 10.0.2.1 id 2 signal port 10100"
+
+/*
+ * The client announces its second address, with a port: the server joins there,
+ * and the client accepts. With the first of these joins, the client opens one
+ * from its third address. Connected for the second time, the kernel's ids
+ * are no longer the ordinals.
+ */
+static void test_opened_and_accepted(struct mark_env *env)
+{
+	int fd, times = env->n, err;
+
+	if (mark_ip(env, CLIENT, PORT_ENDPOINT) || mark_listen(env, "10.0.1.2"))
+		return;
+	fd = mark_socket(env, CLIENT, MARK_CGROUP, AF_INET, SOCK_STREAM, IPPROTO_MPTCP);
+	err = mark_watch_links(env, CLIENT, AF_INET, mark_ordinals, 3) || mark_connect_fd(env, fd);
+	while (!err && times--) {
+		if (mark_wait_subflows(env, CLIENT, 2) || mark_join(env, AF_INET, 3, 3) ||
+		    mark_send(&env->conn, CLIENT, MARK_BULK))
+			break;
+		mark_expect(env, CLIENT, mark_ordinals, 3);
+		err = times && (mark_ip(env, CLIENT, "mptcp endpoint delete id 3") ||
+				mark_reconnect(env));
+	}
+}
+
+/* The same join, accepted on a port that an ip outside of the cgroup announced */
+static void test_port_of_others(struct mark_env *env)
+{
+	struct mark_place root;
+	struct mark_table table;
+
+	if (mark_enter(env, CLIENT, NULL, &root))
+		return;
+	mark_ip(env, CLIENT, PORT_ENDPOINT);
+	mark_leave(&root);
+	if (mark_listen(env, "10.0.1.2") || mark_connect(env, "10.0.1.2") ||
+	    mark_wait_subflows(env, CLIENT, 2) ||
+	    mark_get_table(env->conn.fd[CLIENT], &table) != 2)
+		return;
+	ASSERT_EQ(table.subflow[0].mark, 1, "mark of subflow 1");
+	if (!table.subflow[1].mark)
+		mark_xfail("the listener on the port is in the cgroup of ip, and so are its joins");
+	else
+		ASSERT_EQ(table.subflow[1].mark, 2, "mark of subflow 2");
 }
 
 /* A message of generic netlink */
@@ -124,6 +171,9 @@ static const struct mark_test tests[] = {
 	{ "subflows", 9, test_subflows },
 	{ "signal", 3, test_signal },
 	{ "fullmesh", 2, test_fullmesh },
+	{ "opened_and_accepted", 3, test_opened_and_accepted, .n = 1 },
+	{ "reconnect", 3, test_opened_and_accepted, .n = 2 },
+	{ "port_of_others", 2, test_port_of_others },
 	{ "userspace", 2, test_userspace },
 };
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* The subflows that this end accepts, by the same rules: rules 4 and 8. */
+/* The subflows that this end accepts, by the same rules: rule 4. */
 #include "mptcp_mark_helpers.h"
 
 enum { PLAIN, SYNCOOKIES, FASTOPEN };
@@ -66,53 +66,6 @@ static void test_both(struct mark_env *env)
 		ASSERT_EQ(mark_mib(env, SERVER, "TcpExtTCPFastOpenPassive"), 1, "data in a SYN");
 }
 
-#define PORT_ENDPOINT	"mptcp endpoint add 10.0.2.1 id 2 signal port 10100"
-
-/*
- * The client announces its second address, with a port: the server joins there,
- * and the client accepts. With the first of these joins, the client opens one
- * from its third address. Connected for the second time, the kernel's ids
- * are no longer the ordinals.
- */
-static void test_opened_and_accepted(struct mark_env *env)
-{
-	int fd, times = env->n, err;
-
-	if (mark_ip(env, CLIENT, PORT_ENDPOINT) || mark_listen(env, "10.0.1.2"))
-		return;
-	fd = mark_socket(env, CLIENT, MARK_CGROUP, AF_INET, SOCK_STREAM, IPPROTO_MPTCP);
-	err = mark_watch_links(env, CLIENT, AF_INET, mark_ordinals, 3) || mark_connect_fd(env, fd);
-	while (!err && times--) {
-		if (mark_wait_subflows(env, CLIENT, 2) || mark_join(env, AF_INET, 3, 3) ||
-		    mark_send(&env->conn, CLIENT, MARK_BULK))
-			break;
-		mark_expect(env, CLIENT, mark_ordinals, 3);
-		err = times && (mark_ip(env, CLIENT, "mptcp endpoint delete id 3") ||
-				mark_reconnect(env));
-	}
-}
-
-/* The same join, accepted on a port that an ip outside of the cgroup announced */
-static void test_port_of_others(struct mark_env *env)
-{
-	struct mark_place root;
-	struct mark_table table;
-
-	if (mark_enter(env, CLIENT, NULL, &root))
-		return;
-	mark_ip(env, CLIENT, PORT_ENDPOINT);
-	mark_leave(&root);
-	if (mark_listen(env, "10.0.1.2") || mark_connect(env, "10.0.1.2") ||
-	    mark_wait_subflows(env, CLIENT, 2) ||
-	    mark_get_table(env->conn.fd[CLIENT], &table) != 2)
-		return;
-	ASSERT_EQ(table.subflow[0].mark, 1, "mark of subflow 1");
-	if (!table.subflow[1].mark)
-		mark_xfail("the listener on the port is in the cgroup of ip, and so are its joins");
-	else
-		ASSERT_EQ(table.subflow[1].mark, 2, "mark of subflow 2");
-}
-
 #define CASE(_family, _base, _mask, ...)					\
 	(&(const struct server_case){ _family, _base, _mask, { __VA_ARGS__ } })
 
@@ -123,9 +76,6 @@ static const struct mark_test tests[] = {
 	{ "both", 3, test_both, .n = PLAIN },
 	{ "syncookies", 3, test_both, .n = SYNCOOKIES },
 	{ "fastopen", 3, test_both, .n = FASTOPEN },
-	{ "opened_and_accepted", 3, test_opened_and_accepted, .n = 1 },
-	{ "reconnect", 3, test_opened_and_accepted, .n = 2 },
-	{ "port_of_others", 2, test_port_of_others },
 };
 
 void test_mptcp_mark_server(void)

@@ -181,6 +181,39 @@ static void as_tcp(struct mark_env *env, enum sockopt_hook hook, int unused)
 	}
 }
 
+/*
+ * All subflows that a listener accepts have what was set on it, as TCP sockets do, but
+ * for joins: mptcp_sockopt_sync_locked() sets TCP_NOTSENT_LOWAT
+ */
+static void listener(struct mark_env *env, enum sockopt_hook hook, int unused)
+{
+	struct outcomes tcp, mptcp;
+	int i, link;
+
+	if (mark_endpoints(env, AF_INET, 2, LINKS) || set_hook(env, SERVER, hook, 0) ||
+	    connect_over(env, AF_INET, IPPROTO_TCP, MARK_CGROUP))
+		return;
+	judge(env, SERVER, AF_INET, 2, &tcp);
+	disconnect(env);
+	if (set_hook(env, SERVER, hook, 0) ||
+	    connect_over(env, AF_INET, IPPROTO_MPTCP, MARK_CGROUP) ||
+	    !ASSERT_EQ(skel->bss->calls, 1, "listeners"))
+		return;
+	for (link = 1; link <= LINKS; link++) {
+		judge(env, SERVER, AF_INET, link, &mptcp);
+		for (i = 0; i < NR; i++) {
+			if (!is_of(i, AF_INET) || rows[i].flags & DEVICE)
+				continue;
+			ASSERT_FALSE(!strcmp(tcp.of[i], "ignored"), rows[i].name);
+			ASSERT_STREQ(mptcp.of[i], link > 1 && rows[i].flags & MSK ? "lost" :
+				     tcp.of[i], rows[i].name);
+			if (link <= 2)
+				report("subflow", rows[i].name, link == 1 ? hooks[hook].name :
+				       "its joins", mptcp.of[i]);
+		}
+	}
+}
+
 #define WATCHES	5
 
 /* Of each watch, the packets with the mark, and with another one */
@@ -369,6 +402,7 @@ static void fallback(struct mark_env *env, enum sockopt_hook hook, int unused)
 	  &(const struct sockopt_case){ _run, HOOK_##_hook, __VA_ARGS__ } }
 
 static const struct mark_test tests[] = {
+	CASE("bind4", as_tcp, BIND4),
 	CASE("connect4", as_tcp, CONNECT4),
 	CASE("tcp_connect", as_tcp, TCP_CONNECT),
 	CASE("active_established", as_tcp, ACTIVE_ESTABLISHED),
@@ -376,6 +410,7 @@ static const struct mark_test tests[] = {
 	CASE("rtt", as_tcp, RTT),
 	CASE("state", as_tcp, STATE),
 	CASE("iter", as_tcp, ITER),
+	CASE("listener", listener, LISTEN),
 	CASE("wire", wire, TCP_CONNECT, AF_INET),
 	CASE("wire_accepted", wire, PASSIVE_ESTABLISHED, AF_INET),
 	{ "wire_ipv6", LINKS, run_case,

@@ -102,6 +102,7 @@ static const struct sockopt_hook_info {
 	const char *progs[2];		/* of progs/mptcp_sockopt.c */
 	bool may_lack;			/* a kernel may refuse bpf_setsockopt() there */
 } hooks[] = {
+	[HOOK_BIND4] = { "bind4/6", { "on_bind4", "on_bind6" } },
 	[HOOK_CONNECT4] = { "connect4/6", { "on_connect4", "on_connect6" } },
 	[HOOK_TCP_CONNECT] = { "TCP_CONNECT", { "on_sockops" } },
 	[HOOK_ACTIVE_ESTABLISHED] = { "ACTIVE_ESTABLISHED", { "on_sockops" } },
@@ -109,6 +110,7 @@ static const struct sockopt_hook_info {
 	[HOOK_RTT] = { "RTT", { "on_sockops" } },
 	[HOOK_STATE] = { "STATE", { "on_sockops" } },
 	[HOOK_ITER] = { "iter/tcp" },
+	[HOOK_LISTEN] = { "TCP_LISTEN", { "on_sockops" } },
 	[HOOK_SETSOCKOPT] = { "setsockopt", { "on_setsockopt" } },
 	[HOOK_GETSOCKNAME] = { "getsockname4", { "on_getsockname4" } },
 	[HOOK_GETPEERNAME] = { "getpeername4", { "on_getpeername4" } },

@@ -70,6 +70,23 @@ static bool wanted(__u32 here, void *sk)
 	       link_of(&bpf_core_cast(sk, struct sock)->__sk_common) == link;
 }
 
+/* Not bound yet: the address is that of the call */
+SEC("?cgroup/bind4")
+int on_bind4(struct bpf_sock_addr *ctx)
+{
+	if (hook == HOOK_BIND4 && (bpf_ntohl(ctx->user_ip4) >> 8 & 0xff) == link)
+		set_options(ctx);
+	return 1;
+}
+
+SEC("?cgroup/bind6")
+int on_bind6(struct bpf_sock_addr *ctx)
+{
+	if (hook == HOOK_BIND4 && bpf_ntohl(ctx->user_ip6[1]) >> 16 == link)
+		set_options(ctx);
+	return 1;
+}
+
 SEC("?cgroup/connect4")
 int on_connect4(struct bpf_sock_addr *ctx)
 {
@@ -110,6 +127,9 @@ int on_sockops(struct bpf_sock_ops *skops)
 		break;
 	case BPF_SOCK_OPS_STATE_CB:
 		here = HOOK_STATE;
+		break;
+	case BPF_SOCK_OPS_TCP_LISTEN_CB:
+		here = HOOK_LISTEN;
 		break;
 	default:
 		return 1;

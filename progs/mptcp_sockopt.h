@@ -14,6 +14,7 @@
 enum sockopt_hook {
 	HOOK_NONE,
 	/* hooks that have the TCP socket of a subflow */
+	HOOK_BIND4,		/* or bind6 */
 	HOOK_CONNECT4,		/* or connect6 */
 	HOOK_TCP_CONNECT,
 	HOOK_ACTIVE_ESTABLISHED,
@@ -21,6 +22,8 @@ enum sockopt_hook {
 	HOOK_RTT,
 	HOOK_STATE,
 	HOOK_ITER,
+	/* that of a listener */
+	HOOK_LISTEN,
 	/* hooks that have the MPTCP socket */
 	HOOK_SETSOCKOPT,
 	HOOK_GETSOCKNAME,

@@ -330,3 +330,14 @@ line_options()
 	done
 	judge=
 }
+
+line_policies()
+{
+	local n=$((short ? 1000 : 1000000)) cgroup="$contained_cgroup/policies"
+
+	mkdir "$cgroup"
+	scripts/policy-fuzz.pl ./mptcp_mark_user "$cgroup" "$n" "$RANDOM" >"$state/out" 2>&1
+	result "$(tail -n 1 "$state/out")" "$?"
+	./mptcp_mark_user policy flush "$cgroup"
+	rmdir "$cgroup"
+}

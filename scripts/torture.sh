@@ -33,6 +33,7 @@ lines()
 	tools         yes  each tool that is needed gone, broken or too old
 	capabilities  yes  not root, in a user namespace, without a capability
 	options       yes  random options of the script and of the tool
+	policies      yes  policies, changed at random
 	steps         yes  each step of the set-up fails
 	table         yes  the table asked for by many threads, while subflows come and go
 	joins         yes  joins and resets, links down and up, endpoints, base changed

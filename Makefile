@@ -5,8 +5,17 @@
 # real one in this alone: bpf/progs and bpf/prog_tests hold our files. Nothing
 # is written to the real tree.
 
-KSRC ?= ../../../..
-override KSRC := $(abspath $(KSRC))
+# In a tree, that tree, whatever KSRC is for in the environment
+ifneq ($(wildcard ../lib.mk),)
+KSRC := ../../../..
+endif
+
+# make splits names at spaces, and clean would remove what a half of one stands for
+ifneq ($(words x$(CURDIR) x$(KSRC) x$(O) x$(OUTPUT) x$(INSTALL_PATH)),5)
+$(error a folder has a space in its name: this one, KSRC=, O=, OUTPUT= or INSTALL_PATH=)
+endif
+
+override KSRC := $(realpath $(KSRC))
 SELFTESTS := $(KSRC)/tools/testing/selftests
 LIB_MK ?= $(SELFTESTS)/lib.mk
 
@@ -18,7 +27,8 @@ ifneq ($(OUTPUT),$(CURDIR))
 building_out_of_srctree := 1
 endif
 
-BUILD := $(OUTPUT)/build
+# Not the BUILD of the selftests' Makefile, which may be on the command line
+override BUILD := $(OUTPUT)/build
 TREE_SELFTESTS := $(BUILD)/tree/tools/testing/selftests
 
 TEST_PROGS := mptcp_mark_progs.sh
@@ -31,6 +41,7 @@ TEST_FILES += mptcp_mark_policy.sh
 TEST_GEN_PROGS_EXTENDED := test_progs
 TEST_GEN_PROGS_EXTENDED += mptcp_mark_user
 
+# Only when the selftests' Makefile installs: else lib.mk would copy these to /
 ifneq ($(OBJ_PATH),)
 TEST_INCLUDES := $(SELFTESTS)/net/lib.sh \
 		 $(wildcard $(SELFTESTS)/net/lib/sh/*.sh $(SELFTESTS)/net/net_helper.sh)
@@ -41,7 +52,7 @@ override define CLEAN
 		$(if $(building_out_of_srctree),$(addprefix $(OUTPUT)/,$(TEST_PROGS) $(TEST_FILES)))
 endef
 
-# Where plain clang is too old for the tree, the newest installed clang-N
+# The compiler for BPF: clang, or the newest installed clang-N where that is too old
 ifeq ($(origin CLANG)$(LLVM),undefined)
 CLANG_MIN = $(shell $(KSRC)/scripts/min-tool-version.sh llvm)
 CLANGS = clang $(shell printf '%s\n' $(notdir $(wildcard \
@@ -53,48 +64,55 @@ FOUND_CLANG = $(shell for c in $(CLANGS); do \
 NO_CLANG = $(error no clang $(CLANG_MIN) or newer, what this tree needs: install one, or give CLANG=)
 BPF_TOOLCHAIN = $(foreach c,$(or $(FOUND_CLANG),$(NO_CLANG)), \
 		CLANG=$(c) LLVM_STRIP=$(or $(LLVM_STRIP),llvm-strip$(c:clang%=%)))
+else ifneq ($(filter clang-%,$(CLANG)),)
+# The programs of bpftool are stripped by the same version
+BPF_TOOLCHAIN = LLVM_STRIP=$(or $(LLVM_STRIP),$(CLANG:clang%=llvm-strip%))
 endif
 
 OVERRIDE_TARGETS := 1
 include $(LIB_MK)
-MAKEFLAGS += --no-print-directory
 
 # The tree of links. $1: files, $2: folder to link them into
 link = mkdir -p $2 && ln -sfn $1 $2
-# What building in the real tree may have left there
-BPF_BUILT := %.skel.h %.lskel.h %.subskel.h %/verification_cert.h %/tools
+# Not what a build in the real tree has left there: it would be written to
+BPF_BUILT := %.skel.h %.lskel.h %.subskel.h %/verification_cert.h
 BPF_FILES := $(filter-out $(BPF_BUILT),$(wildcard $(addprefix $(SELFTESTS)/bpf/, \
-	     *.[ch] *.sh Makefile* map_tests verifier benchs libarena test_kmods)))
+	     *.[ch] *.sh Makefile* libarena)))
+# Our programs, and the headers of the tree's but for those that it has of us: SERIES=bpf
+OUR_PROGS := $(wildcard $(CURDIR)/progs/*.[ch])
+BPF_HEADERS := $(filter-out $(addprefix %/,$(notdir $(OUR_PROGS))), \
+	       $(wildcard $(SELFTESTS)/bpf/progs/*.h))
 
 .PHONY: tree
 tree:
+	@# What is newer than the files of another tree would stay as it is
+	$(Q)[ "$$(readlink $(BUILD)/tree/Makefile)" = $(KSRC)/Makefile ] || \
+		$(RM) -r $(BUILD)/tree $(BUILD)/bpf
 	$(Q)$(call link,$(filter-out %/tools,$(wildcard $(KSRC)/*)),$(BUILD)/tree)
 	$(Q)$(call link,$(filter-out %/testing,$(wildcard $(KSRC)/tools/*)),$(BUILD)/tree/tools)
 	$(Q)$(call link,$(filter-out %/bpf %/mptcp_mark,$(wildcard $(SELFTESTS)/*)),$(TREE_SELFTESTS))
 	$(Q)ln -sfn $(CURDIR) $(TREE_SELFTESTS)/mptcp_mark
 	$(Q)$(call link,$(BPF_FILES),$(TREE_SELFTESTS)/bpf)
 	$(Q)mkdir -p $(addprefix $(TREE_SELFTESTS)/bpf/,progs prog_tests)
-	$(Q)find $(TREE_SELFTESTS)/bpf -path '*/prog*/*' -type l -delete
-	$(Q)ln -s $(wildcard $(SELFTESTS)/bpf/progs/*.h $(CURDIR)/progs/*.[ch]) $(TREE_SELFTESTS)/bpf/progs
-	$(Q)$(if $(wildcard prog_tests/*),ln -s $(wildcard $(CURDIR)/prog_tests/*) $(TREE_SELFTESTS)/bpf/prog_tests)
+	$(Q)find $(addprefix $(TREE_SELFTESTS)/bpf/,progs prog_tests) -type l -delete
+	$(Q)ln -s $(BPF_HEADERS) $(OUR_PROGS) $(TREE_SELFTESTS)/bpf/progs
+	$(Q)ln -s $(wildcard $(CURDIR)/prog_tests/*) $(TREE_SELFTESTS)/bpf/prog_tests
 
 # Names relative to the caller's folder, as the sub-make has another
-BPF_PATHS := $(foreach v,BPFTOOL VMLINUX_BTF VMLINUX_H,$(if $($(v)),$(v)=$(abspath $($(v)))))
+BPF_PATHS := $(foreach v,O BPFTOOL VMLINUX_BTF VMLINUX_H,$(if $($(v)),$(v)=$(abspath $($(v)))))
 
-# The tests that are not ours, and what only they need
-NOT_OURS := LSKELS= LSKELS_EXTRA= LSKELS_SIGNED= LINKED_SKELS= \
-	    TRUNNER_EXTRA_FILES= LIBARENA_SKEL= LIBARENA_ASAN_SKEL= \
-	    SKIP_DOCS=1 SKIP_LLVM=1 SKIP_LIBBFD=1 SKIP_CRYPTO=1
+# What test_progs would build besides: tests that are not ours, those of libarena/ even
+# in the real tree. And libraries that not every machine has
+NOT_OURS := LSKELS= LSKELS_EXTRA= LSKELS_SIGNED= LINKED_SKELS= TRUNNER_EXTRA_FILES= \
+	    LIBARENA_SKEL= LIBARENA_ASAN_SKEL= feature-llvm=0 SKIP_LIBBFD=1 SKIP_CRYPTO=1
 
-# The same for trees that have no SKIP_LLVM: its library is not on every machine
-NOT_OURS += feature-llvm=0
+BPF_MAKE = $(MAKE) $(if $(filter -j% --jobserver%,$(MAKEFLAGS)),,-j$(shell nproc)) \
+	   -C $(TREE_SELFTESTS)/bpf OUTPUT=$(BUILD)/bpf $(BPF_TOOLCHAIN) $(BPF_PATHS) $(NOT_OURS)
 
 .PHONY: harness
 harness: tree
 	$(Q)mkdir -p $(BUILD)/bpf
-	+$(Q)$(MAKE) $(if $(findstring j,$(MAKEFLAGS)),,-j$(shell nproc)) \
-		-C $(TREE_SELFTESTS)/bpf OUTPUT=$(BUILD)/bpf $(BPF_TOOLCHAIN) \
-		$(BPF_PATHS) $(NOT_OURS) $(BUILD)/bpf/test_progs
+	+$(Q)$(BPF_MAKE) $(BUILD)/bpf/test_progs
 
 $(OUTPUT)/test_progs: harness
 	$(Q)cp -u $(BUILD)/bpf/$(@F) $@
@@ -104,13 +122,13 @@ USER_INCLUDES := $(BUILD)/bpf $(BUILD)/bpf/tools/include $(KSRC)/tools/include/u
 		 $(KSRC)/tools/include $(SELFTESTS)/bpf
 
 $(OUTPUT)/mptcp_mark_user: $(wildcard mptcp_mark_user*.c) harness
-	$(Q)$(CC) -g -O2 -Wall $(addprefix -I,$(USER_INCLUDES)) $(filter %.c,$^) \
-		$(BUILD)/bpf/json_writer.o $(BUILD)/bpf/tools/build/libbpf/libbpf.a -lelf -lz -o $@
+	$(Q)$(CC) $(CFLAGS) -g -O2 -Wall $(addprefix -I,$(USER_INCLUDES)) $(filter %.c,$^) \
+		$(BUILD)/bpf/json_writer.o $(BUILD)/bpf/tools/build/libbpf/libbpf.a $(LDFLAGS) -lelf -lz -o $@
 
-# Beside what they run, where that is not here: they find the rest from there
+# Built elsewhere: the scripts look for test_progs, and for each other, beside themselves
 ifneq ($(building_out_of_srctree),)
 all: $(addprefix $(OUTPUT)/,$(TEST_PROGS) $(TEST_FILES))
 
-$(addprefix $(OUTPUT)/,$(TEST_PROGS) $(TEST_FILES)): $(OUTPUT)/%: % harness
+$(addprefix $(OUTPUT)/,$(TEST_PROGS) $(TEST_FILES)): $(OUTPUT)/%: % | harness
 	$(Q)cp -u $< $@
 endif

@@ -6,7 +6,8 @@
 KSFT_FAIL=1
 KSFT_SKIP=4
 
-dir="$(dirname "$(readlink -f "$0")")"
+self="$(readlink -f "$0")"
+dir="${self%/*}"
 me="${0##*/}"
 
 # Of the tests, and of the environment: cgroups have names that start with it
@@ -63,7 +64,7 @@ check_capabilities()
 	done
 }
 
-# bash names a file that cannot be run, too, where there is no other
+# type -P also finds a file that is not executable, if there is no other
 is_tool()
 {
 	[ -x "$(type -P "$1")" ]
@@ -192,7 +193,7 @@ contain()
 		[[ "$dir" != /run/* ]] || missing "$dir is below /run: move it elsewhere"
 		unshare --mount true 2>/dev/null || missing "namespaces cannot be made here"
 		MPTCP_MARK_CONTAINED=mounts exec unshare --mount --propagation private \
-			"$BASH" "$dir/$me" "$@"
+			"$BASH" "$self" "$@"
 	fi
 	mount -t tmpfs none /run || missing "no tmpfs can be mounted at /run"
 	mount_cgroups
@@ -205,7 +206,7 @@ contain()
 	contained_cgroup="$contained_cgroup" MPTCP_MARK_CONTAINED=all \
 		setpriv --pdeathsig KILL \
 		unshare --fork --kill-child --pid --mount-proc --net \
-		"$BASH" "$dir/$me" "$@" </dev/null &
+		"$BASH" "$self" "$@" </dev/null &
 	wait "$!"
 	# shellcheck disable=SC2034 # of the caller
 	contained_rc=$?

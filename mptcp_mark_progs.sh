@@ -61,7 +61,9 @@ run_test_progs()
 {
 	local line reason="" note result name rc why root="$contained_cgroup/root"
 
-	cd "$dir" && mkdir "$root" || return
+	if ! cd "$dir" || ! mkdir "$root"; then
+		die "$root cannot be made"
+	fi
 	exec 3< <(echo "$BASHPID" >"$root/cgroup.procs"
 		  exec unshare --cgroup ./test_progs -v "$@" 2>&1 \
 		  > >(exec grep -av --line-buffered -e ':PASS:' -e ' nsec$'))

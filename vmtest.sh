@@ -49,14 +49,13 @@ say()
 }
 
 dir="$(dirname "$(readlink -f "$0")")"
-home="$(getent passwd "${SUDO_USER:-$(id -un)}" | cut -d: -f6)"
-cache="${XDG_CACHE_HOME:-${home:-$HOME}/.cache}/mptcp_mark"
 build="$dir/build"
 PATH+=:/usr/sbin:/sbin	# for depmod, where the user has them not
 # shellcheck disable=SC1091 # not ours
 . /etc/os-release
 # shellcheck source-path=SCRIPTDIR source=scripts/archive.sh
 . "$dir/scripts/archive.sh"
+cache="$(cache_dir)"
 # shellcheck source-path=SCRIPTDIR source=scripts/vm-kernels.sh
 . "$dir/scripts/vm-kernels.sh"
 # shellcheck source-path=SCRIPTDIR source=scripts/vm-guest.sh

@@ -18,9 +18,8 @@ bench_build: harness
 	$(Q)$(RM) -r $(BENCH_BPF)/bench_progs
 	$(Q)$(call link,$(wildcard $(BENCH_BPF)/progs/*.h) $(BENCH_PROGS),$(BENCH_BPF)/bench_progs)
 	$(Q)$(RM) $(BUILD)/bpf/bench_*.o $(BENCH_BPF_OBJS)
-	+$(Q)$(MAKE) -C $(BENCH_BPF) OUTPUT=$(BUILD)/bpf $(BPF_TOOLCHAIN) $(BPF_PATHS) $(NOT_OURS) \
-		TRUNNER_BPF_PROGS_DIR=bench_progs $(BENCH_OBJS) $(BENCH_BPF_OBJS)
-	$(Q)$(CC) $(BENCH_OBJS) $(shell find $(BUILD)/bpf/tools -name libbpf.a) -lelf -lz -lpthread \
+	+$(Q)$(BPF_MAKE) TRUNNER_BPF_PROGS_DIR=bench_progs $(BENCH_OBJS) $(BENCH_BPF_OBJS)
+	$(Q)$(CC) $(BENCH_OBJS) $(BUILD)/bpf/tools/build/libbpf/libbpf.a -lelf -lz -lpthread \
 		-o $(BUILD)/bpf/bench_mptcp_mark
 
 # BENCH=name, or several; all without

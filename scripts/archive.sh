@@ -5,6 +5,15 @@
 # No package source is added to the system: a private apt state has its own.
 # shellcheck disable=SC2154 # die() and VERSION_CODENAME are the caller's
 
+# Where all that is fetched is kept: SETUP_DIR of GNUmakefile
+cache_dir()
+{
+	local home="$HOME"
+
+	[ -z "${SUDO_USER:-}" ] || home="$(getent passwd "$SUDO_USER" | cut -d: -f6)"
+	echo "${XDG_CACHE_HOME:-$home/.cache}/mptcp_mark"
+}
+
 # Where the system's own release comes from
 find_archive()
 {

@@ -27,8 +27,7 @@ check_tree()
 # Variables of selftests/bpf/Makefile that leave out the tests that are not ours
 not_ours()
 {
-	sed -n '/^NOT_OURS :=/,/[^\\]$/ { s/^NOT_OURS := *//; s/\\$//; p }
-		s/^NOT_OURS += *//p' "$here/Makefile"
+	sed -n '/^NOT_OURS :=/,/[^\\]$/ { s/^NOT_OURS := *//; s/\\$//; p }' "$here/Makefile"
 }
 
 # The files that belong in a tree: those of the patches

@@ -10,6 +10,8 @@ set -eu
 dir="$(dirname "$(readlink -f "$0")")"
 # shellcheck source=scripts/common.sh
 . "$dir/../../scripts/common.sh"
+# shellcheck source=scripts/archive.sh
+. "$here/scripts/archive.sh"
 
 # What can kill the kernel comes last
 names="01 02 05 06 07 08 09 10 11 12 03 04"
@@ -26,7 +28,7 @@ case "${1:-}" in
 	;;
 esac
 
-KSRC="$(realpath "${KSRC:-$HOME/.cache/mptcp_mark/linux}")"
+KSRC="$(realpath "${KSRC:-$(cache_dir)/linux}")"
 export KSRC
 OUT="$(realpath -m "${OUT:-$dir/build}")"
 clang="$(newest_clang "$KSRC")"

@@ -71,6 +71,7 @@ bool is_pinned(__u64 cgroup_id, const char *name);
 void pin(__u64 cgroup_id, const char *name, int fd, bool is_new);
 void unpin(__u64 cgroup_id, const char *name);
 void update(__u64 cgroup_id, const char *name, struct bpf_program *prog);
+void make_pin_dir(__u64 cgroup_id);
 void remove_stale_pins(int root);
 void remove_pins(const char *dir);
 void remove_cgroup_pins(__u64 cgroup_id);

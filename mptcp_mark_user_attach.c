@@ -210,7 +210,6 @@ int do_attach(const char *path, const struct mark_options *options)
 	int cgroup = open_cgroup(path);
 	struct attachment att;
 	struct programs progs;
-	char dir[PATH_SIZE];
 	bool again, same;
 
 	lock(cgroup);
@@ -221,11 +220,7 @@ int do_attach(const char *path, const struct mark_options *options)
 	if (!again)
 		refuse_attached(path, &att);
 	load_programs(&progs, options, cgroup, again ? att.prog : -1);
-	mount_bpffs();
-	pin_path(dir, att.cgroup_id, "");
-	if ((mkdir(PINS, 0700) && errno != EEXIST) || (mkdir(dir, 0700) && errno != EEXIST))
-		die("%s: %s", dir, strerror(errno));
-
+	make_pin_dir(att.cgroup_id);
 	attach_programs(&progs, cgroup, !again, options->table && !att.table);
 	if (again) {
 		same = is_own_version(att.prog);
@@ -258,8 +253,10 @@ int do_load(const char *dir, const struct mark_options *options)
 	int err;
 
 	load_programs(&progs, options, -1, -1);
-	if (!strncmp(dir, BPFFS "/", strlen(BPFFS "/")))
+	if (!strncmp(dir, BPFFS "/", strlen(BPFFS "/"))) {
+		lock(-1);
 		mount_bpffs();
+	}
 	snprintf(path, sizeof(path), "%s", dir);
 	slash = strrchr(path, '/');
 	if (!slash || slash == path)

@@ -2,6 +2,7 @@
 /* Links, programs and maps pinned in the BPF file system, and who may change them. */
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,14 +16,34 @@
 #include <bpf/libbpf.h>
 #include "mptcp_mark_user.h"
 
+#define LOCK_TRIES	3000	/* of 10 ms each */
+
+/* BPFFS may be open to all, as /tmp is: what is not root's alone is not ours */
+static void check_pins(void)
+{
+	struct stat st;
+
+	if (lstat(PINS, &st)) {
+		if (errno != ENOENT)
+			die("%s: %s", PINS, strerror(errno));
+	} else if (!S_ISDIR(st.st_mode) || st.st_uid || st.st_mode & 022) {
+		die("%s is not a folder that root alone can write to: remove it", PINS);
+	}
+}
+
 /* One caller at a time changes what is attached and pinned, until it ends or unlocks */
 int lock(int cgroup)
 {
-	int fd = open_cgroup_root();
+	int fd = open_cgroup_root(), i;
 
 	if (fd < 0)
-		fd = dup(cgroup);
-	flock(fd, LOCK_EX);
+		fd = openat(cgroup, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	for (i = 0; flock(fd, LOCK_EX | LOCK_NB) && errno == EWOULDBLOCK; i++) {
+		if (i == LOCK_TRIES)
+			die("another process has cgroup2 locked: 'lslocks' shows which");
+		usleep(10000);
+	}
+	check_pins();
 	return fd;
 }
 
@@ -46,6 +67,23 @@ bool is_bpffs(const char *path)
 	return !statfs(path, &fs) && fs.f_type == BPF_FS_MAGIC;
 }
 
+/* A tracing link cannot be detached: its program goes some time after the last reference */
+static void detach(int link)
+{
+	struct bpf_link_info info = {};
+	__u32 len = sizeof(info), zero = 0;
+	int prog, map;
+
+	if (!bpf_link_detach(link) || errno != EOPNOTSUPP ||
+	    bpf_link_get_info_by_fd(link, &info, &len))
+		return;
+	prog = bpf_prog_get_fd_by_id(info.prog_id);
+	map = map_of_program(prog, "mptcpify_cgroup");
+	bpf_map_delete_elem(map, &zero);
+	close(map);
+	close(prog);
+}
+
 void mount_bpffs(void)
 {
 	if (is_bpffs(BPFFS))
@@ -64,7 +102,7 @@ void unpin(__u64 cgroup_id, const char *name)
 	link = bpf_obj_get(path);
 	if (link < 0)
 		return;
-	bpf_link_detach(link);
+	detach(link);
 	close(link);
 	unlink(path);
 }
@@ -94,7 +132,7 @@ void remove_pins(const char *dir)
 			continue;
 		snprintf(path, sizeof(path), "%s/%s", dir, entry->d_name);
 		link = bpf_obj_get(path);
-		bpf_link_detach(link);	/* programs and maps are no links: not an error */
+		detach(link);	/* programs and maps are no links: not an error */
 		close(link);
 		unlink(path);
 	}
@@ -136,6 +174,20 @@ void remove_cgroup_pins(__u64 cgroup_id)
 	remove_pins(dir);
 	forget_stale_policies();
 	rmdir(PINS);	/* where no other cgroup has any */
+}
+
+/* The folder for the pins of a cgroup */
+void make_pin_dir(__u64 cgroup_id)
+{
+	char dir[PATH_SIZE];
+
+	mount_bpffs();
+	pin_path(dir, cgroup_id, "");
+	if (mkdir(PINS, 0700) && errno != EEXIST)
+		die("%s: %s", PINS, strerror(errno));
+	check_pins();
+	if (mkdir(dir, 0700) && errno != EEXIST)
+		die("%s: %s", dir, strerror(errno));
 }
 
 /* Instead of what is pinned there. On failure, all of a cgroup that had nothing is removed */

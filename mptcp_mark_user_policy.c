@@ -76,7 +76,6 @@ static int policy_load(const char *path, const char *file)
 	__u32 prog_id, zero = 0;
 	struct mptcp_policy *skel;
 	struct mptcp_ruleset set;
-	char dir[PATH_SIZE];
 	__u64 id;
 
 	policy_read(file, &set);
@@ -93,10 +92,7 @@ static int policy_load(const char *path, const char *file)
 	if (bpf_map__update_elem(skel->maps.mptcp_ruleset, &zero, sizeof(zero), &set,
 				 sizeof(set), 0))
 		die("policy of %s: %s", path, strerror(errno));
-	mount_bpffs();
-	pin_path(dir, id, "");
-	if ((mkdir(PINS, 0700) && errno != EEXIST) || (mkdir(dir, 0700) && errno != EEXIST))
-		die("%s: %s", dir, strerror(errno));
+	make_pin_dir(id);
 	policies = bpf_map__fd(skel->maps.mptcp_policies);
 	if ((access(POLICIES, F_OK) && bpf_obj_pin(policies, POLICIES)) ||
 	    bpf_map_update_elem(policies, &id, &zero, 0)) {

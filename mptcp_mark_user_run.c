@@ -45,6 +45,7 @@ int wait_for(const char *path, int cgroup, char **command)
 	sigaddset(&signals, SIGHUP);
 	sigaddset(&signals, SIGCHLD);
 	sigprocmask(SIG_BLOCK, &signals, &before);
+	signal(SIGCHLD, SIG_DFL);	/* ignored, there would be nothing to wait for */
 
 	if (command) {
 		child = fork();

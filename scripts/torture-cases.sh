@@ -126,6 +126,9 @@ line_surroundings()
 	try_all "our folder in /run is a file" "/run/mptcp_mark" 'echo >/run/mptcp_mark'
 	try_all "our folder of pins is a link" "/sys/fs/bpf/mptcp_mark" \
 		'mount -t bpf none /sys/fs/bpf; ln -s x /sys/fs/bpf/mptcp_mark'
+	try_all "our folder of pins is of another user" "/sys/fs/bpf/mptcp_mark" \
+		'mount -t bpf none /sys/fs/bpf; mkdir -m 755 /sys/fs/bpf/mptcp_mark
+		chown 65534 /sys/fs/bpf/mptcp_mark'
 	try_all "TMPDIR is full" "/dev/shm/t" 'mkdir /dev/shm/t; export TMPDIR=/dev/shm/t
 		mount -t tmpfs -o size=4k none $TMPDIR; echo >$TMPDIR/x'
 	try_all "/run is full" "no room" 'mount -t tmpfs -o size=4k none /run; echo >/run/x'

@@ -353,6 +353,7 @@ run_tests()
 	subtest_unless "a policy by link: marks, options, counters" mptcpize_lacks test_policy
 	subtest_unless "a new policy, applied to subflows that exist" mptcpize_lacks test_apply
 	subtest_unless "policies of a cgroup and of one above" mptcpize_lacks test_nested
+	subtest "each word of a policy is printed as it was read" test_words
 	subtest "policies that cannot be are refused, with the line" test_refusals
 	touch "$state/finished"
 }

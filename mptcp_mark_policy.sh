@@ -137,6 +137,30 @@ test_nested()
 	return "$rc"
 }
 
+# Every word, read and printed as it was: no rule has more than one of a kind
+all_words()
+{
+	cat <<-POLICY
+	ordinal 3 mark 0x1
+	endpoint 2 mark 0x20/0xf0
+	remote-id 4 mark 0x4
+	backup congctl reno
+	backup local skb-priority 5
+	backup remote tos 0x28
+	opened family inet from 10.0.2.0/24 pacing 10mbit
+	accepted family inet6 to dead:beef::/32 user-timeout 1500ms
+	from 10.0.1.1 to 10.0.9.0/24 syncnt 3
+	dev eth1 keepalive 10s/2s/3
+	pacing unlimited
+	POLICY
+}
+
+test_words()
+{
+	expect "what is printed of each word" "$(all_words | "$user" policy check - 2>&1)" \
+		"$(all_words)"
+}
+
 # $1: what it says, $2: a policy that cannot be, as printf has it. The one before stays
 refuses()
 {
@@ -188,6 +212,17 @@ test_refusals()
 	refuses ":1: 'pacing' takes 1bps to 34gbit, or unlimited, not '35gbit'" 'pacing 35gbit' &&
 	refuses ":1: 'user-timeout' takes times in s or ms, as 2s, not '2'" 'user-timeout 2' &&
 	refuses ":1: 'syncnt' takes a number up to 127, not '128'" 'syncnt 128' &&
+	refuses ":1: 'syncnt' takes a number from 1 to 127, not '0'" 'syncnt 0' &&
+	refuses ":1: 'tos' takes a number up to 255, not '256'" 'tos 256' &&
+	refuses ":1: 'skb-priority' takes a number up to 2147483647, not '2147483648'" \
+		'skb-priority 2147483648' &&
+	refuses ":1: 'mark' takes a number up to 4294967295, not '4294967296'" 'mark 4294967296' &&
+	refuses ":1: 'user-timeout' takes times up to 2147483s, not '2147484s'" \
+		'user-timeout 2147484s' &&
+	refuses ":1: 'pacing' takes 1bps to 34gbit, or unlimited, not '7bit'" 'pacing 7bit' &&
+	refuses ":1: 'from' takes a number up to 128, not '129'" 'from dead::/129 mark 1' &&
+	refuses ":1: 'keepalive' takes two times of 1s to 32767s and a number, as 10s/2s/3" \
+		'keepalive 32768s/1s/1' &&
 	refuses ":1: 'keepalive' takes two times of 1s to 32767s and a number, as 10s/2s/3" \
 		'keepalive 10s/2s' &&
 	refuses ":2: not a text file: byte 0x0" 'mark 1\nmark\0 1\n' &&

@@ -2,6 +2,19 @@
 /* Joins that a server accepts while it has its socket locked: rules 4 and 8. */
 #include "mptcp_mark_busy.h"
 
+/* A join of a link comes while the server is busy, and gets its id: as many subflows then */
+static int join_late(struct mark_env *env, struct busy_server *busy, int link)
+{
+	int err;
+
+	if (busy_server_start(env, busy))
+		return -1;
+	err = mark_endpoint(env, link) || mark_wait_pending(env, 1);
+	busy_server_end(busy);
+	return err || mark_transfer(&env->conn, SERVER, MARK_BULK, MARK_BULK + busy->size) ||
+	       mark_wait_subflows(env, SERVER, link) || mark_settle(env, link, link);
+}
+
 /* Joins accepted while busy send with their mark, before and after they get their ids */
 static void test_pending(struct mark_env *env)
 {
@@ -18,6 +31,54 @@ static void test_pending(struct mark_env *env)
 		return;
 	mark_expect(env, SERVER, mark_ordinals, joins + 2);
 	mark_expect_stats(env, joins + 2, 0);
+}
+
+/* The first that is late, of a connection that has three subflows */
+static void test_pending_later(struct mark_env *env)
+{
+	struct busy_server busy;
+
+	if (mark_watch_links(env, SERVER, AF_INET, mark_ordinals, 4) ||
+	    mark_start_server(env, MARK_CGROUP, AF_INET, 3) ||
+	    join_late(env, &busy, 4))
+		return;
+	mark_expect(env, SERVER, mark_ordinals, 4);
+}
+
+/* Between two that are late, joins come while the program is not attached */
+static void test_missed(struct mark_env *env)
+{
+	static const __u32 mark[] = { 1, 2, 0, 4, 5 };
+	struct busy_server busy;
+
+	if (mark_start_server(env, MARK_CGROUP, AF_INET, 1) || join_late(env, &busy, 2))
+		return;
+	mark_detach(&env->skel->links.mptcp_mark);
+	if (mark_join(env, AF_INET, 3, 3) || mark_attach_ours(env->skel, env->cgroup_fd) ||
+	    mark_join(env, AF_INET, 4, 4) || join_late(env, &busy, 5))
+		return;
+	mark_expect(env, SERVER, mark, 5);
+}
+
+/*
+ * What a late join leaves behind, written by hand: the last ordinal, and the first id
+ * that does not tell its own. A join that was given its id after that goes on from the
+ * last one; an older one has its own.
+ */
+static void test_counted(struct mark_env *env)
+{
+	const struct {
+		__u32 last, first_id, earlier, unused;	/* struct subflow_count */
+	} count = { .last = 3, .first_id = env->n };
+	const __u32 mark[] = { 1, 2, env->n == 3 ? 4 : 3 };
+
+	if (mark_start(env, AF_INET, NULL, 2) ||
+	    !ASSERT_OK(bpf_map__update_elem(env->skel->maps.subflow_counts, &env->conn.fd[CLIENT],
+					    sizeof(int), &count, sizeof(count), BPF_NOEXIST),
+		       "count") ||
+	    mark_endpoint(env, 3))
+		return;
+	mark_expect(env, CLIENT, mark, 3);
 }
 
 /*
@@ -58,6 +119,10 @@ static void test_synced(struct mark_env *env)
 static const struct mark_test tests[] = {
 	{ "pending", 4, test_pending, .n = 2 },
 	{ "many_pending", 9, test_pending, .n = 7 },
+	{ "pending_later", 4, test_pending_later },
+	{ "missed", 5, test_missed },
+	{ "counted", 3, test_counted, .n = 3 },
+	{ "counted_older", 3, test_counted, .n = 4 },
 	{ "synced", 3, test_synced, .n = AF_INET },
 	{ "synced_ipv6", 3, test_synced, .n = AF_INET6, .ipv6 = true },
 };

@@ -59,6 +59,35 @@ static void test_v4mapped(struct mark_env *env)
 	mark_expect(env, CLIENT, MARKS(9, 8, 9), 3);
 }
 
+/* Another device has the same place in the kernel's table of 256, and comes first there */
+static void test_dev_bucket(struct mark_env *env)
+{
+	static const struct mptcp_policy_rule rules[] = { { .dev.name = "eth2", RULE_MARK(7) } };
+	struct mptcp_policy *skel = policy_start(env, AF_INET, rules, 1);
+
+	if (skel &&
+	    !mark_ip(env, CLIENT, "link add other index %d type veth peer peer",
+		     256 + mark_number(env, CLIENT, "ip -o link show eth2 | cut -d: -f1")) &&
+	    !mark_ip(env, CLIENT, "mptcp endpoint add 10.0.2.1 id 2 subflow dev eth2") &&
+	    !mark_listen(env, "10.0.1.2") && !mark_connect(env, "10.0.1.2"))
+		mark_expect(env, CLIENT, MARKS(0, 7), 2);
+}
+
+/* The last of as many rules as a policy can have */
+static void test_last(struct mark_env *env)
+{
+	struct mptcp_policy_rule rules[MPTCP_POLICY_RULES] = {};
+	struct mptcp_policy *skel;
+	int i;
+
+	for (i = 0; i < MPTCP_POLICY_RULES - 1; i++)
+		rules[i] = (struct mptcp_policy_rule){ RULE_ORDINAL(99), RULE_MARK(8) };
+	rules[i] = (struct mptcp_policy_rule){ RULE_MARK(7) };
+	skel = policy_start(env, AF_INET, rules, MPTCP_POLICY_RULES);
+	if (skel && !mark_start(env, AF_INET, NULL, 2))
+		mark_expect(env, CLIENT, MARKS(7, 7), 2);
+}
+
 #define MATCH(_name, _end, _family, _endpoints, _unmatched, _expected, ...)		\
 	{ _name, 3, test_match, &(const struct match_case){ _end, _family, _endpoints,	\
 	  { __VA_ARGS__ }, ARRAY_SIZE(((struct mptcp_policy_rule[]){ __VA_ARGS__ })),	\
@@ -121,7 +150,17 @@ static const struct mark_test tests[] = {
 	      "mptcp endpoint add 10.0.3.1 id 3 subflow backup", 0, EXPECT(8, 8, 7),
 	      { RULE_IS(MPTCP_IS_BACKUP_LOCAL), RULE_MARK(9) },
 	      { RULE_IS(MPTCP_IS_BACKUP_REMOTE), RULE_MARK(7) }, { RULE_MARK(8) }),
+	MATCH("our_backup_alone", CLIENT, AF_INET,
+	      "mptcp endpoint add 10.0.2.1 id 2 subflow\n"
+	      "mptcp endpoint add 10.0.3.1 id 3 subflow backup", 2, EXPECT(0, 0, 7),
+	      { RULE_IS(MPTCP_IS_BACKUP_LOCAL), RULE_MARK(7) }),
+	MATCH("their_backup_alone", SERVER, AF_INET,
+	      "mptcp endpoint add 10.0.2.1 id 2 subflow\n"
+	      "mptcp endpoint add 10.0.3.1 id 3 subflow backup", 2, EXPECT(0, 0, 7),
+	      { RULE_IS(MPTCP_IS_BACKUP_REMOTE), RULE_MARK(7) }),
 	{ "v4mapped", 3, test_v4mapped, .ipv6 = true },
+	{ "dev_bucket", 2, test_dev_bucket },
+	{ "last", 2, test_last },
 };
 
 void test_mptcp_policy(void)

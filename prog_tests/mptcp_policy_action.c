@@ -84,8 +84,7 @@ static void test_action(struct mark_env *env)
 EXPECTED(mark, v->mark = 0x20)
 EXPECTED(reno, memcpy(v->congestion, "reno", sizeof("reno")))
 EXPECTED(priority, v->priority = 5)
-EXPECTED(tos, v->tos = 0x28; v->priority = 2)	/* rt_tos2priority(), net/route.h */
-EXPECTED(tclass, v->tos = 0x28)
+EXPECTED(tos, v->tos = 0x28)
 EXPECTED(tos_priority, v->tos = 0x28; v->priority = 5)
 EXPECTED(pacing, v->pacing = 1250000)
 EXPECTED(user_timeout, v->user_timeout = 2000)
@@ -255,7 +254,7 @@ static const struct mark_test tests[] = {
 	CASE("priority", AF_INET, priority, "meta priority 0:5", NULL, SETS(PRIORITY),
 	     .priority = 5),
 	CASE("tos", AF_INET, tos, "ip dscp af11", NULL, SETS(TOS), .tos = 0x28),
-	CASE("tclass", AF_INET6, tclass, "ip6 dscp af11", NULL, SETS(TOS), .tos = 0x28),
+	CASE("tclass", AF_INET6, tos, "ip6 dscp af11", NULL, SETS(TOS), .tos = 0x28),
 	CASE("tos_priority", AF_INET, tos_priority, "ip dscp af11 meta priority 0:5", NULL,
 	     SETS(TOS) | SETS(PRIORITY), .tos = 0x28, .priority = 5),
 	CASE("pacing", AF_INET, pacing, NULL, "/10000000bps", SETS(PACING), .pacing = 1250000),

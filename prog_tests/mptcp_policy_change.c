@@ -153,6 +153,10 @@ static void test_reconnect(struct mark_env *env)
 		{ RULE_ORDINAL(1), RULE_MARK(1) }, { RULE_ORDINAL(2), RULE_MARK(2) },
 		{ RULE_ORDINAL(3), RULE_MARK(3) },
 	};
+	static const struct mptcp_policy_rule later[] = {
+		{ RULE_ORDINAL(1), RULE_MARK(11) }, { RULE_ORDINAL(2), RULE_MARK(12) },
+		{ RULE_ORDINAL(3), RULE_MARK(13) },
+	};
 	struct mptcp_policy *skel = policy_start(env, AF_INET, rules, 3);
 
 	if (!skel)
@@ -163,6 +167,10 @@ static void test_reconnect(struct mark_env *env)
 	    mark_wait_subflows(env, CLIENT, 3))
 		return;
 	mark_expect(env, CLIENT, mark_ordinals, 3);
+	/* And for one that is applied to them */
+	if (mark_watched(env, CLIENT) || policy_apply(env, CLIENT, skel, later, 3))
+		return;
+	mark_expect(env, CLIENT, MARKS(11, 12, 13), 3);
 }
 
 /* The options of an accepted join are set again once the kernel has replaced them */
@@ -355,6 +363,41 @@ static void test_apply(struct mark_env *env)
 		mark_expect(env, CLIENT, MARKS(8, BACKUP_MARK, 8), 3);
 }
 
+/* What is known of a subflow when a policy is applied to it serves when it changes later */
+static void test_apply_backup(struct mark_env *env)
+{
+	static const struct mptcp_policy_rule first[] = {
+		{ RULE_IS(MPTCP_IS_BACKUP), RULE_ORDINAL(2), RULE_MARK(7) },
+		{ RULE_ORDINAL(2), RULE_MARK(6) },
+		{ RULE_MARK(8) },
+	};
+	static const struct mptcp_policy_rule second[] = {
+		{ RULE_IS(MPTCP_IS_BACKUP | MPTCP_IS_ACCEPTED), RULE_MARK(1) },
+		{ RULE_IS(MPTCP_IS_OPENED), RULE_MARK(5) },
+	};
+	struct mptcp_policy *skel = policy_start(env, AF_INET, &by_backup[1], 1);
+
+	if (!skel || mark_start(env, AF_INET, NULL, 3) ||
+	    mark_ip(env, CLIENT, "mptcp endpoint change id 2 backup") ||
+	    policy_apply(env, CLIENT, skel, first, 3))
+		return;
+	mark_expect(env, CLIENT, MARKS(8, 7, 8), 3);
+	if (mark_ip(env, CLIENT, "mptcp endpoint change id 2 nobackup"))
+		return;
+	mark_expect(env, CLIENT, MARKS(8, 6, 8), 3);
+
+	/* It stays with rule 2 of this one, then goes to rules 1 and 2 of the next */
+	if (policy_apply(env, CLIENT, skel, second, 2))
+		return;
+	mark_expect(env, CLIENT, MARKS(5, 5, 5), 3);
+	if (mark_ip(env, CLIENT, "mptcp endpoint change id 2 backup") ||
+	    policy_apply(env, CLIENT, skel, by_backup, 2))
+		return;
+	mark_expect(env, CLIENT, MARKS(8, 7, 8), 3);
+	if (!mark_ip(env, CLIENT, "mptcp endpoint change id 2 nobackup"))
+		mark_expect(env, CLIENT, MARKS(8, 8, 8), 3);
+}
+
 static const struct mark_test tests[] = {
 	{ "backup_local", 3, test_backup_local },
 	{ "backup_remote", 3, test_backup_remote },
@@ -369,6 +412,7 @@ static const struct mark_test tests[] = {
 	{ "replaced", 3, test_replaced },
 	{ "nested", 3, test_nested },
 	{ "apply", 3, test_apply },
+	{ "apply_backup", 3, test_apply_backup },
 };
 
 void test_mptcp_policy_change(void)

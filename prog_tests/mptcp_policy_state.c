@@ -117,6 +117,43 @@ static void test_late_closed(struct mark_env *env)
 		ASSERT_EQ(set.failed, 1, "failed");
 }
 
+/* A late join keeps the callbacks that the policy needs, and no others */
+static void test_late_flags(struct mark_env *env)
+{
+	struct mptcp_policy *skel = policy_start(env, AF_INET, by_backup, 2);
+	struct mptcp_policy_values v[2] = {};
+	struct busy_server busy = {};
+	struct mptcp_ruleset set;
+	int err;
+
+	if (!skel || mark_start_server(env, MARK_CGROUP, AF_INET, 1) ||
+	    busy_server_start(env, &busy))
+		return;
+	err = mark_endpoint(env, 2) ||
+	      mark_wait(!policy_get(skel, &set) && set.stats[1].matched == 2);
+	busy_server_end(&busy);
+	if (!err && !mark_transfer(&env->conn, SERVER, MARK_BULK, MARK_BULK + busy.size) &&
+	    !mark_wait_subflows(env, SERVER, 2) && !mark_poke(env, 2, 2))
+		mark_wait(!policy_values(env, SERVER, v, 2) && v[1].cb_flags == BACKUP_FLAGS);
+}
+
+/* A new policy that does not name backup leaves existing subflows alone when that changes */
+static void test_new_subflows(struct mark_env *env)
+{
+	static const struct mptcp_policy_rule later[] = { { RULE_MARK(9) } };
+	struct mptcp_policy *skel = policy_start(env, AF_INET, by_backup, 2), *twin;
+
+	if (!skel || mark_start(env, AF_INET, NULL, 2))
+		return;
+	twin = policy_twin(skel, true, later, 1);
+	if (twin && ASSERT_OK(bpf_link__update_program(skel->links.mptcp_policy,
+						       twin->progs.mptcp_policy), "replace") &&
+	    !mark_ip(env, CLIENT, "mptcp endpoint change id 2 backup") &&
+	    !mark_send(&env->conn, CLIENT, 1 << 16) && !mark_endpoint(env, 3))
+		mark_expect(env, CLIENT, MARKS(8, 8, 9), 3);
+	mptcp_policy__destroy(twin);
+}
+
 /* The id of the endpoint is known late, and then no rule fits: counted once */
 static void test_no_rule(struct mark_env *env)
 {
@@ -209,6 +246,8 @@ static const struct mark_test tests[] = {
 	{ "late_join", 2, test_late_join },
 	{ "late_replaced", 2, test_late_replaced },
 	{ "late_closed", 2, test_late_closed },
+	{ "late_flags", 2, test_late_flags },
+	{ "new_subflows", 3, test_new_subflows },
 	{ "no_rule", 2, test_no_rule },
 	{ "flags", 2, test_flags },
 	{ "fallback", 1, test_fallback },

@@ -72,7 +72,7 @@ static void check_pending(struct bpf_sock_ops *skops, struct bpf_sock *ssk, __u3
 	else
 		__sync_fetch_and_add(&mark_stats.marked, 1);
 	__sync_fetch_and_add(&mark_stats.pending, -1);
-	let_go(skops, &join->flags);
+	let_go(skops, &join->flags, 0);
 	bpf_sk_storage_delete(&pending_joins, ssk);
 }
 

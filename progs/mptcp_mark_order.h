@@ -10,6 +10,7 @@
 #define __MPTCP_MARK_ORDER_H__
 
 #define CREATE		BPF_SK_STORAGE_GET_F_CREATE
+#define MAX_TRIES	64	/* to count a join, where other CPUs count others */
 
 /* Kept for MPTCP sockets whose ids do not tell the order */
 struct subflow_count {
@@ -61,7 +62,8 @@ static __u32 initial_ordinal(struct mptcp_sock *msk)
 static __u32 join_ordinal(struct mptcp_sock *msk, __u32 id)
 {
 	struct subflow_count *count, start = {};
-	__u32 ordinal, missed;
+	__u32 ordinal, last, was;
+	int i;
 
 	if (id && !has_storage(msk))
 		return id;
@@ -81,13 +83,18 @@ static __u32 join_ordinal(struct mptcp_sock *msk, __u32 id)
 	if (id && id < count->first_id)
 		return id - count->earlier;
 
-	ordinal = __sync_fetch_and_add(&count->last, 1) + 1;
-	missed = id - count->earlier - ordinal;
-	if (!id || (int)missed <= 0)
-		return ordinal;
-	/* Joins came while no program was attached */
-	__sync_fetch_and_add(&count->last, missed);
-	return ordinal + missed;
+	/* The next one, or a later one if joins came while no program was attached */
+	last = count->last;
+	for (i = 0; i < MAX_TRIES; i++) {
+		ordinal = last + 1;
+		if (id && (int)(id - count->earlier - ordinal) > 0)
+			ordinal = id - count->earlier;
+		was = __sync_val_compare_and_swap(&count->last, last, ordinal);
+		if (was == last)
+			return ordinal;
+		last = was;	/* another CPU took one */
+	}
+	return 0;
 }
 
 #endif /* __MPTCP_MARK_ORDER_H__ */

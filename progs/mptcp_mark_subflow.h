@@ -34,10 +34,11 @@ static void ask_for(struct bpf_sock_ops *skops, __u32 *ours, int flags)
 	bpf_sock_ops_cb_flags_set(skops, present | flags);
 }
 
-static void let_go(struct bpf_sock_ops *skops, __u32 *ours)
+/* Of all of *ours but some */
+static void let_go(struct bpf_sock_ops *skops, __u32 *ours, __u32 kept)
 {
-	bpf_sock_ops_cb_flags_set(skops, skops->bpf_sock_ops_cb_flags & ~*ours);
-	*ours = 0;
+	bpf_sock_ops_cb_flags_set(skops, skops->bpf_sock_ops_cb_flags & ~(*ours & ~kept));
+	*ours &= kept;
 }
 
 #endif /* __MPTCP_MARK_SUBFLOW_H__ */

@@ -175,6 +175,7 @@ static __u32 apply(void *ctx, struct mptcp_ruleset *policy, struct sock *sk,
 	__u32 number = find_rule(policy, s), mark, one = 1;
 	struct mptcp_policy_stats *stats;
 	struct mptcp_policy_rule *rule;
+	__u32 set, priority;
 
 	/* One register, so that the verifier sees that what is checked is what is used */
 	barrier_var(number);
@@ -189,20 +190,29 @@ static __u32 apply(void *ctx, struct mptcp_ruleset *policy, struct sock *sk,
 		__sync_fetch_and_add(&stats->matched, 1);
 
 #define SET(action, level, name, value)							\
-	set_option(ctx, rule->actions & (1 << MPTCP_SET_##action), number != before,	\
+	set_option(ctx, set & (1 << MPTCP_SET_##action), number != before,		\
 		   &stats->refused[MPTCP_SET_##action], level, name, &(value), sizeof(value))
 
+	set = rule->actions;
 	mark = (sk->sk_mark & ~rule->mark_mask) | (rule->mark & rule->mark_mask);
 	SET(MARK, SOL_SOCKET, SO_MARK, mark);
-	if (!(rule->actions & ~(1 << MPTCP_SET_MARK)))
+	if (!(set & ~(1 << MPTCP_SET_MARK)))
 		return number;		/* most rules set nothing else */
 	SET(CONGESTION, SOL_TCP, TCP_CONGESTION, rule->congestion);
-	/* IP_TOS changes the priority, too */
-	if (s->key.is & MPTCP_IS_INET6)
+	/* Two loads: one of either address is what the verifier rejects */
+	priority = sk->sk_priority;
+	barrier_var(priority);
+	if (set & (1 << MPTCP_SET_PRIORITY))
+		priority = rule->priority;
+	if (s->key.is & MPTCP_IS_INET6) {
 		SET(TOS, SOL_IPV6, IPV6_TCLASS, rule->tos);
-	else
+	} else {
 		SET(TOS, IPPROTO_IP, IP_TOS, rule->tos);
-	SET(PRIORITY, SOL_SOCKET, SO_PRIORITY, rule->priority);
+		/* That has changed the priority, too */
+		if (set & (1 << MPTCP_SET_TOS))
+			set |= 1 << MPTCP_SET_PRIORITY;
+	}
+	SET(PRIORITY, SOL_SOCKET, SO_PRIORITY, priority);
 	SET(PACING, SOL_SOCKET, SO_MAX_PACING_RATE, rule->pacing);
 	SET(USER_TIMEOUT, SOL_TCP, TCP_USER_TIMEOUT, rule->user_timeout);
 	SET(SYNCNT, SOL_TCP, TCP_SYNCNT, rule->syncnt);
@@ -267,7 +277,7 @@ static void handle_change(struct bpf_sock_ops *skops, struct bpf_sock *ssk,
 	struct mptcp_policy_subflow s = {};
 	struct mptcp_ruleset *policy;
 	__u8 is = backup_bits(subflow);
-	bool again = false, decided = false, lost = false;
+	bool again = false, decided = false, lost = false, backup;
 	__u32 before = 0;
 
 	if (state->pending) {
@@ -290,9 +300,10 @@ static void handle_change(struct bpf_sock_ops *skops, struct bpf_sock *ssk,
 
 	state->is = is;
 	policy = find_policy(sk);
+	backup = policy && (policy->looks_at & MPTCP_POLICY_BACKUP);
 	if (policy && lost) {
 		__sync_fetch_and_add(&policy->failed, 1);
-	} else if (policy && !closed) {
+	} else if (policy && !closed && (again || decided || backup)) {
 		describe(&s, policy, sk, state->ordinal);
 		if (decided || (again && state->policy != POLICY_ID))
 			before = NEW;
@@ -301,8 +312,7 @@ static void handle_change(struct bpf_sock_ops *skops, struct bpf_sock *ssk,
 		state->rule = apply(skops, policy, sk, &s, again ? before | AGAIN : before);
 		state->policy = POLICY_ID;
 	}
-	if (!policy || !(policy->looks_at & MPTCP_POLICY_BACKUP))
-		let_go(skops, &state->flags);
+	let_go(skops, &state->flags, backup ? BACKUP_FLAGS : 0);
 }
 
 SEC("sockops")

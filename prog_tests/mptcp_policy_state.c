@@ -2,6 +2,7 @@
 /* What the policy keeps for a subflow, counts of it, and asks for: rules 12, 14, 18. */
 #include "mptcp_mark_busy.h"
 #include "mptcp_policy_helpers.h"
+#include "mptcp_mark_neighbour.skel.h"
 
 #define BACKUP_FLAGS	(BPF_SOCK_OPS_PARSE_ALL_HDR_OPT_CB_FLAG | \
 			 BPF_SOCK_OPS_WRITE_HDR_OPT_CB_FLAG)
@@ -137,6 +138,48 @@ static void test_late_flags(struct mark_env *env)
 		mark_wait(!policy_values(env, SERVER, v, 2) && v[1].cb_flags == BACKUP_FLAGS);
 }
 
+/*
+ * Another program takes the callbacks away that a late join waits for: after us, but
+ * for its own; or before us, where we ask again
+ */
+static void test_neighbour(struct mark_env *env)
+{
+	static const struct mptcp_policy_rule rules[] = { { RULE_ORDINAL(2), RULE_MARK(2) } };
+	struct mptcp_policy *skel = policy_start(env, AF_INET, rules, 1);
+	struct mptcp_mark_neighbour *other = mptcp_mark_neighbour__open_and_load();
+	struct mptcp_policy_values v[2] = {};
+	struct busy_server busy = {};
+	struct mptcp_ruleset set;
+	bool before = env->n;
+	int err;
+
+	if (!skel || !ASSERT_OK_PTR(other, "load neighbour"))
+		goto destroy;
+	if (before) {
+		mark_detach(env->own);
+		other->bss->keep = ~0;
+		other->bss->ask_for = BPF_SOCK_OPS_PARSE_ALL_HDR_OPT_CB_FLAG |
+				      BPF_SOCK_OPS_STATE_CB_FLAG;
+		other->bss->let_go = BPF_SOCK_OPS_PARSE_ALL_HDR_OPT_CB_FLAG;
+	} else {
+		other->bss->ask_for = BPF_SOCK_OPS_RTT_CB_FLAG;
+	}
+	if (mark_attach(other->progs.neighbour, &other->links.neighbour, env->cgroup_fd) ||
+	    (before && policy_attach(skel, MARK_CGROUP, env->cgroup_fd)) ||
+	    mark_start_server(env, MARK_CGROUP, AF_INET, 1) || mark_set_nodelay(env) ||
+	    busy_server_start(env, &busy))
+		goto destroy;
+	err = mark_endpoint(env, 2) ||
+	      mark_wait(!policy_get(skel, &set) && set.stats[0].matched == 1);
+	busy_server_end(&busy);
+	if (!err && !mark_transfer(&env->conn, SERVER, MARK_BULK, MARK_BULK + busy.size) &&
+	    !mark_wait_subflows(env, SERVER, 2) && !mark_poke(env, 2, 2))
+		mark_wait(!policy_values(env, SERVER, v, 2) &&
+			  (v[1].mark == 2 || mark_send(&env->conn, SERVER, MARK_BULK)));
+destroy:
+	mptcp_mark_neighbour__destroy(other);
+}
+
 /* A new policy that does not name backup leaves existing subflows alone when that changes */
 static void test_new_subflows(struct mark_env *env)
 {
@@ -247,6 +290,8 @@ static const struct mark_test tests[] = {
 	{ "late_replaced", 2, test_late_replaced },
 	{ "late_closed", 2, test_late_closed },
 	{ "late_flags", 2, test_late_flags },
+	{ "takes_flags", 2, test_neighbour, .n = false },
+	{ "lets_go", 2, test_neighbour, .n = true },
 	{ "new_subflows", 3, test_new_subflows },
 	{ "no_rule", 2, test_no_rule },
 	{ "flags", 2, test_flags },

@@ -96,10 +96,14 @@ static int connect_over(struct mark_env *env, int family, int proto, const char 
 	return ASSERT_OK_FD(fd[SERVER], "accept") ? 0 : -1;
 }
 
-static void disconnect(struct mark_env *env)
+/* Until an end has no subflows any more: the kernel closes them in its own time */
+static int disconnect(struct mark_env *env, int end)
 {
+	struct sockopt_subflow subflows[LINKS + 1];
+
 	mark_disconnect(&env->conn);
 	mark_close(&env->listen_fd);
+	return mark_wait(!read_subflows(env, end, subflows));
 }
 
 /* ---- Where options can be set */
@@ -144,8 +148,7 @@ static int set_on_link_2(struct mark_env *env, enum sockopt_hook hook, int famil
 	judge(env, end, family, 2, out);
 	if (proto == IPPROTO_MPTCP)
 		expect_others_unchanged(env, end);
-	disconnect(env);
-	return 0;
+	return disconnect(env, end);
 }
 
 /* A subflow takes the options as a TCP socket does, and it alone */
@@ -194,8 +197,7 @@ static void listener(struct mark_env *env, enum sockopt_hook hook, int unused)
 	    connect_over(env, AF_INET, IPPROTO_TCP, MARK_CGROUP))
 		return;
 	judge(env, SERVER, AF_INET, 2, &tcp);
-	disconnect(env);
-	if (set_hook(env, SERVER, hook, 0) ||
+	if (disconnect(env, SERVER) || set_hook(env, SERVER, hook, 0) ||
 	    connect_over(env, AF_INET, IPPROTO_MPTCP, MARK_CGROUP) ||
 	    !ASSERT_EQ(skel->bss->calls, 1, "listeners"))
 		return;
@@ -376,7 +378,8 @@ static void reconnect(struct mark_env *env, enum sockopt_hook hook, int unused)
 		    mark_reconnect(env))
 			return;
 		judge(env, CLIENT, AF_INET, 2 - i, &out[i]);
-		disconnect(env);
+		if (disconnect(env, CLIENT))
+			return;
 	}
 	for (i = 0; i < NR; i++) {
 		if (!(rows[i].flags & AS_TCP))

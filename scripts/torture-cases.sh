@@ -34,6 +34,9 @@ surround='
 		./mptcp_mark.sh --show
 		rc=$?
 		./mptcp_mark.sh --clean && return "$rc"
+		# What could not be taken down is still known
+		./mptcp_mark.sh --clean
+		return 1
 	}
 	export -f up_show_clean
 	ip link set lo up

@@ -29,8 +29,9 @@ struct {
 	__type(value, struct pending_join);
 } pending_joins SEC(".maps");
 
-static int set_mark(struct bpf_sock_ops *skops, struct bpf_sock *ssk, __u32 ordinal,
-		    struct mptcp_mark_config config)
+/* Inlined, as older compilers pass no structures by value */
+static __always_inline int set_mark(struct bpf_sock_ops *skops, struct bpf_sock *ssk,
+				    __u32 ordinal, struct mptcp_mark_config config)
 {
 	__u32 mark = (ssk->mark & ~config.mask) | ((config.base + ordinal) & config.mask);
 	int err = bpf_setsockopt(skops, SOL_SOCKET, SO_MARK, &mark, sizeof(mark));
@@ -41,8 +42,8 @@ static int set_mark(struct bpf_sock_ops *skops, struct bpf_sock *ssk, __u32 ordi
 }
 
 /* Have this program called for each packet received, until the id is there */
-static int await_id(struct bpf_sock_ops *skops, struct bpf_sock *ssk, __u32 ordinal,
-		    struct mptcp_mark_config config)
+static __always_inline int await_id(struct bpf_sock_ops *skops, struct bpf_sock *ssk,
+				    __u32 ordinal, struct mptcp_mark_config config)
 {
 	struct pending_join *join = bpf_sk_storage_get(&pending_joins, ssk, NULL, CREATE);
 

@@ -132,6 +132,11 @@ line_surroundings()
 	try_all "our folder of pins is of another user" "/sys/fs/bpf/mptcp_mark" \
 		'mount -t bpf none /sys/fs/bpf; mkdir -m 755 /sys/fs/bpf/mptcp_mark
 		chown 65534 /sys/fs/bpf/mptcp_mark'
+	try "links in it to what is root's, ./mptcp_mark_user" "/sys/fs/bpf/mptcp_mark" \
+		'mount -t bpf none /sys/fs/bpf; mkdir -m 755 /sys/fs/bpf/mptcp_mark /dev/shm/root
+		chown 65534 /sys/fs/bpf/mptcp_mark; touch /dev/shm/root/file
+		ln -s /dev/shm/root /sys/fs/bpf/mptcp_mark/4294967296999' \
+		'./mptcp_mark_user status; rc=$?; [ -e /dev/shm/root/file ] || rc=99; exit "$rc"'
 	try_all "TMPDIR is full" "/dev/shm/t" 'mkdir /dev/shm/t; export TMPDIR=/dev/shm/t
 		mount -t tmpfs -o size=4k none $TMPDIR; echo >$TMPDIR/x'
 	try_all "/run is full" "no room" 'mount -t tmpfs -o size=4k none /run; echo >/run/x'
@@ -154,6 +159,7 @@ line_surroundings()
 	try_all "a BPF file system mounted" "" 'mount -t bpf none /sys/fs/bpf'
 	try_all "no debugfs and tracefs" "" 'umount -Rl /sys/kernel/debug /sys/kernel/tracing'
 	try_all "MPTCP disabled" "net.mptcp.enabled" 'sysctl -qw net.mptcp.enabled=0'
+	try_all "SIGCHLD ignored" "" 'trap "" CHLD'
 	try_all "RLIMIT_MEMLOCK 0" "" 'ulimit -l 0'
 	try_all "RLIMIT_NOFILE 256" "files" 'ulimit -n 256'
 	try_all "RLIMIT_NOFILE 12" "files|EMFILE" 'ulimit -n 12'

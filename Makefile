@@ -5,12 +5,12 @@
 # real one in this alone: bpf/progs and bpf/prog_tests hold our files. Nothing
 # is written to the real tree.
 
-# In a tree, that tree, whatever KSRC is for in the environment
+# In a kernel tree, use that tree: KSRC in the environment may be another one
 ifneq ($(wildcard ../lib.mk),)
 KSRC := ../../../..
 endif
 
-# make splits names at spaces, and clean would remove what a half of one stands for
+# To make, a name with a space is two names, and clean would remove what each stands for
 ifneq ($(words x$(CURDIR) x$(KSRC) x$(O) x$(OUTPUT) x$(INSTALL_PATH)),5)
 $(error a folder has a space in its name: this one, KSRC=, O=, OUTPUT= or INSTALL_PATH=)
 endif
@@ -78,14 +78,14 @@ link = mkdir -p $2 && ln -sfn $1 $2
 BPF_BUILT := %.skel.h %.lskel.h %.subskel.h %/verification_cert.h
 BPF_FILES := $(filter-out $(BPF_BUILT),$(wildcard $(addprefix $(SELFTESTS)/bpf/, \
 	     *.[ch] *.sh Makefile* libarena)))
-# Our programs, and the headers of the tree's but for those that it has of us: SERIES=bpf
+# Our programs, and the tree's headers. With SERIES=bpf applied, it has some of ours, too
 OUR_PROGS := $(wildcard $(CURDIR)/progs/*.[ch])
 BPF_HEADERS := $(filter-out $(addprefix %/,$(notdir $(OUR_PROGS))), \
 	       $(wildcard $(SELFTESTS)/bpf/progs/*.h))
 
 .PHONY: tree
 tree:
-	@# What is newer than the files of another tree would stay as it is
+	@# Objects of another tree would stay, where they are newer than the files of this one
 	$(Q)[ "$$(readlink $(BUILD)/tree/Makefile)" = $(KSRC)/Makefile ] || \
 		$(RM) -r $(BUILD)/tree $(BUILD)/bpf
 	$(Q)$(call link,$(filter-out %/tools,$(wildcard $(KSRC)/*)),$(BUILD)/tree)

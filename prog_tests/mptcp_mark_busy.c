@@ -3,16 +3,14 @@
 #include "mptcp_mark_busy.h"
 
 /* A join of a link comes while the server is busy, and gets its id: as many subflows then */
-static int join_late(struct mark_env *env, struct busy_server *busy, int link)
+static int join_late(struct mark_env *env, int link)
 {
-	int err;
+	struct busy_server busy;
 
-	if (busy_server_start(env, busy))
-		return -1;
-	err = mark_endpoint(env, link) || mark_wait_pending(env, 1);
-	busy_server_end(busy);
-	return err || mark_transfer(&env->conn, SERVER, MARK_BULK, MARK_BULK + busy->size) ||
-	       mark_wait_subflows(env, SERVER, link) || mark_settle(env, link, link);
+	return busy_server_start(env, &busy) ||
+	       busy_server_go_on(env, &busy, mark_endpoint(env, link) || mark_wait_pending(env, 1),
+				 link) ||
+	       mark_settle(env, link, link);
 }
 
 /* Joins accepted while busy send with their mark, before and after they get their ids */
@@ -36,11 +34,8 @@ static void test_pending(struct mark_env *env)
 /* The first that is late, of a connection that has three subflows */
 static void test_pending_later(struct mark_env *env)
 {
-	struct busy_server busy;
-
 	if (mark_watch_links(env, SERVER, AF_INET, mark_ordinals, 4) ||
-	    mark_start_server(env, MARK_CGROUP, AF_INET, 3) ||
-	    join_late(env, &busy, 4))
+	    mark_start_server(env, MARK_CGROUP, AF_INET, 3) || join_late(env, 4))
 		return;
 	mark_expect(env, SERVER, mark_ordinals, 4);
 }
@@ -49,13 +44,12 @@ static void test_pending_later(struct mark_env *env)
 static void test_missed(struct mark_env *env)
 {
 	static const __u32 mark[] = { 1, 2, 0, 4, 5 };
-	struct busy_server busy;
 
-	if (mark_start_server(env, MARK_CGROUP, AF_INET, 1) || join_late(env, &busy, 2))
+	if (mark_start_server(env, MARK_CGROUP, AF_INET, 1) || join_late(env, 2))
 		return;
 	mark_detach(&env->skel->links.mptcp_mark);
 	if (mark_join(env, AF_INET, 3, 3) || mark_attach_ours(env->skel, env->cgroup_fd) ||
-	    mark_join(env, AF_INET, 4, 4) || join_late(env, &busy, 5))
+	    mark_join(env, AF_INET, 4, 4) || join_late(env, 5))
 		return;
 	mark_expect(env, SERVER, mark, 5);
 }

@@ -115,6 +115,14 @@ static inline int busy_server_start(struct mark_env *env, struct busy_server *s)
 	return -1;
 }
 
+/* Once err is 0: it sends on n subflows, before joins have received another packet */
+static inline int busy_server_go_on(struct mark_env *env, struct busy_server *s, int err, int n)
+{
+	busy_server_end(s);
+	return err || mark_transfer(&env->conn, SERVER, MARK_BULK, MARK_BULK + s->size) ||
+	       mark_wait_subflows(env, SERVER, n);
+}
+
 /*
  * Joins come while the server is in a system call: the kernel gives them their
  * ids as it unlocks the socket. One by one, so that links and ordinals agree.
@@ -129,18 +137,13 @@ static inline int mark_join_pending(struct mark_env *env, int family, int joins)
 	return err;
 }
 
-/* Then it sends on all of them, before they have received another packet */
+/* Then it sends on all of them */
 static inline int mark_join_busy(struct mark_env *env, int family, int joins)
 {
 	struct busy_server busy;
-	int err;
 
-	if (busy_server_start(env, &busy))
-		return -1;
-	err = mark_join_pending(env, family, joins);
-	busy_server_end(&busy);
-	return err || mark_transfer(&env->conn, SERVER, MARK_BULK, MARK_BULK + busy.size) ||
-	       mark_wait_subflows(env, SERVER, joins + 1);
+	return busy_server_start(env, &busy) ||
+	       busy_server_go_on(env, &busy, mark_join_pending(env, family, joins), joins + 1);
 }
 
 #endif /* __MPTCP_MARK_BUSY_H__ */

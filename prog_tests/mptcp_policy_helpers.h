@@ -78,6 +78,13 @@ static inline struct mptcp_policy *policy_twin(struct mptcp_policy *skel, bool r
 	return NULL;
 }
 
+/* With the policy of a twin */
+static inline int policy_replace(struct mptcp_policy *skel, struct mptcp_policy *twin)
+{
+	return !ASSERT_OK(bpf_link__update_program(skel->links.mptcp_policy,
+						   twin->progs.mptcp_policy), "replace policy");
+}
+
 static inline int policy_attach(struct mptcp_policy *skel, const char *cgroup, int cgroup_fd)
 {
 	__u64 id = get_cgroup_id(cgroup);

@@ -20,8 +20,7 @@ static void test_same_number(struct mark_env *env)
 	if (!skel || mark_start(env, AF_INET, NULL, 3))
 		return;
 	twin = policy_twin(skel, true, later, 3);
-	if (twin && ASSERT_OK(bpf_link__update_program(skel->links.mptcp_policy,
-						       twin->progs.mptcp_policy), "replace") &&
+	if (twin && !policy_replace(skel, twin) &&
 	    !mark_ip(env, CLIENT, "mptcp endpoint change id 2 backup"))
 		mark_expect(env, CLIENT, MARKS(8, 6, 8), 3);
 	mptcp_policy__destroy(twin);
@@ -44,6 +43,25 @@ static void test_same_rule(struct mark_env *env)
 		mark_expect(env, CLIENT, MARKS(6, 6), 2);
 }
 
+/*
+ * A join comes to a rule while the server is busy, and gets its id. The rule has matched
+ * so often then. With a twin, that replaces the policy in between.
+ */
+static int join_late(struct mark_env *env, struct mptcp_policy *skel, int rule, int matched,
+		     struct mptcp_policy *twin)
+{
+	struct busy_server busy;
+	struct mptcp_ruleset set;
+	int err;
+
+	if (busy_server_start(env, &busy))
+		return -1;
+	err = mark_endpoint(env, 2) ||
+	      mark_wait(!policy_get(skel, &set) && set.stats[rule].matched == matched) ||
+	      (twin && policy_replace(skel, twin));
+	return busy_server_go_on(env, &busy, err, 2) || mark_poke(env, 2, 2);
+}
+
 /* What is set twice on a late join counts once */
 static void test_late_join(struct mark_env *env)
 {
@@ -52,18 +70,10 @@ static void test_late_join(struct mark_env *env)
 	};
 	struct mptcp_policy *skel = policy_start(env, AF_INET, rules, 1);
 	struct mptcp_policy_values v[2] = {};
-	struct busy_server busy = {};
 	struct mptcp_ruleset set;
-	int err;
 
 	if (!skel || mark_start_server(env, MARK_CGROUP, AF_INET, 1) || mark_set_nodelay(env) ||
-	    busy_server_start(env, &busy))
-		return;
-	err = mark_endpoint(env, 2) ||
-	      mark_wait(!policy_get(skel, &set) && set.stats[0].matched == 1);
-	busy_server_end(&busy);
-	if (err || mark_transfer(&env->conn, SERVER, MARK_BULK, MARK_BULK + busy.size) ||
-	    mark_wait_subflows(env, SERVER, 2) || mark_poke(env, 2, 2) ||
+	    join_late(env, skel, 0, 1, NULL) ||
 	    /* It lets go of the callbacks when it has the id */
 	    mark_wait(!policy_values(env, SERVER, v, 2) && !v[1].cb_flags) ||
 	    policy_get(skel, &set))
@@ -78,22 +88,13 @@ static void test_late_replaced(struct mark_env *env)
 {
 	static const struct mptcp_policy_rule later[] = { { RULE_ORDINAL(9), RULE_MARK(5) } };
 	struct mptcp_policy *skel = policy_start(env, AF_INET, &by_backup[1], 1), *twin;
-	struct busy_server busy = {};
 	struct mptcp_ruleset set;
-	int err;
 
-	if (!skel || mark_start_server(env, MARK_CGROUP, AF_INET, 1) ||
-	    busy_server_start(env, &busy))
+	if (!skel)
 		return;
 	twin = policy_twin(skel, true, later, 1);
-	err = !twin || mark_endpoint(env, 2) ||
-	      mark_wait(!policy_get(skel, &set) && set.stats[0].matched == 2) ||
-	      !ASSERT_OK(bpf_link__update_program(skel->links.mptcp_policy,
-						  twin->progs.mptcp_policy), "replace");
-	busy_server_end(&busy);
-	if (!err &&
-	    !mark_transfer(&env->conn, SERVER, MARK_BULK, MARK_BULK + busy.size) &&
-	    !mark_wait_subflows(env, SERVER, 2) && !mark_poke(env, 2, 2) &&
+	if (twin && !mark_start_server(env, MARK_CGROUP, AF_INET, 1) &&
+	    !join_late(env, skel, 0, 2, twin) &&
 	    !mark_wait(!policy_get(twin, &set) && set.unmatched))
 		ASSERT_EQ(set.unmatched, 1, "unmatched");
 	mptcp_policy__destroy(twin);
@@ -123,18 +124,9 @@ static void test_late_flags(struct mark_env *env)
 {
 	struct mptcp_policy *skel = policy_start(env, AF_INET, by_backup, 2);
 	struct mptcp_policy_values v[2] = {};
-	struct busy_server busy = {};
-	struct mptcp_ruleset set;
-	int err;
 
-	if (!skel || mark_start_server(env, MARK_CGROUP, AF_INET, 1) ||
-	    busy_server_start(env, &busy))
-		return;
-	err = mark_endpoint(env, 2) ||
-	      mark_wait(!policy_get(skel, &set) && set.stats[1].matched == 2);
-	busy_server_end(&busy);
-	if (!err && !mark_transfer(&env->conn, SERVER, MARK_BULK, MARK_BULK + busy.size) &&
-	    !mark_wait_subflows(env, SERVER, 2) && !mark_poke(env, 2, 2))
+	if (skel && !mark_start_server(env, MARK_CGROUP, AF_INET, 1) &&
+	    !join_late(env, skel, 1, 2, NULL))
 		mark_wait(!policy_values(env, SERVER, v, 2) && v[1].cb_flags == BACKUP_FLAGS);
 }
 
@@ -148,10 +140,7 @@ static void test_neighbour(struct mark_env *env)
 	struct mptcp_policy *skel = policy_start(env, AF_INET, rules, 1);
 	struct mptcp_mark_neighbour *other = mptcp_mark_neighbour__open_and_load();
 	struct mptcp_policy_values v[2] = {};
-	struct busy_server busy = {};
-	struct mptcp_ruleset set;
 	bool before = env->n;
-	int err;
 
 	if (!skel || !ASSERT_OK_PTR(other, "load neighbour"))
 		goto destroy;
@@ -167,15 +156,10 @@ static void test_neighbour(struct mark_env *env)
 	if (mark_attach(other->progs.neighbour, &other->links.neighbour, env->cgroup_fd) ||
 	    (before && policy_attach(skel, MARK_CGROUP, env->cgroup_fd)) ||
 	    mark_start_server(env, MARK_CGROUP, AF_INET, 1) || mark_set_nodelay(env) ||
-	    busy_server_start(env, &busy))
+	    join_late(env, skel, 0, 1, NULL))
 		goto destroy;
-	err = mark_endpoint(env, 2) ||
-	      mark_wait(!policy_get(skel, &set) && set.stats[0].matched == 1);
-	busy_server_end(&busy);
-	if (!err && !mark_transfer(&env->conn, SERVER, MARK_BULK, MARK_BULK + busy.size) &&
-	    !mark_wait_subflows(env, SERVER, 2) && !mark_poke(env, 2, 2))
-		mark_wait(!policy_values(env, SERVER, v, 2) &&
-			  (v[1].mark == 2 || mark_send(&env->conn, SERVER, MARK_BULK)));
+	mark_wait(!policy_values(env, SERVER, v, 2) &&
+		  (v[1].mark == 2 || mark_send(&env->conn, SERVER, MARK_BULK)));
 destroy:
 	mptcp_mark_neighbour__destroy(other);
 }
@@ -189,8 +173,7 @@ static void test_new_subflows(struct mark_env *env)
 	if (!skel || mark_start(env, AF_INET, NULL, 2))
 		return;
 	twin = policy_twin(skel, true, later, 1);
-	if (twin && ASSERT_OK(bpf_link__update_program(skel->links.mptcp_policy,
-						       twin->progs.mptcp_policy), "replace") &&
+	if (twin && !policy_replace(skel, twin) &&
 	    !mark_ip(env, CLIENT, "mptcp endpoint change id 2 backup") &&
 	    !mark_send(&env->conn, CLIENT, 1 << 16) && !mark_endpoint(env, 3))
 		mark_expect(env, CLIENT, MARKS(8, 8, 9), 3);

@@ -342,9 +342,7 @@ static void late_join(struct mark_env *env, enum sockopt_hook hook, int sets_opt
 	    busy_server_start(env, &busy))
 		return;
 	err = mark_endpoint(env, 2) || mark_wait(READ_ONCE(skel->bss->calls));
-	busy_server_end(&busy);
-	if (err || mark_transfer(&env->conn, SERVER, MARK_BULK, MARK_BULK + busy.size) ||
-	    mark_wait_subflows(env, SERVER, 2))
+	if (busy_server_go_on(env, &busy, err, 2))
 		return;
 	judge(env, SERVER, AF_INET, 2, &out);
 	for (i = 0; i < NR; i++) {

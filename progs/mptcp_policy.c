@@ -199,7 +199,7 @@ static __u32 apply(void *ctx, struct mptcp_ruleset *policy, struct sock *sk,
 	if (!(set & ~(1 << MPTCP_SET_MARK)))
 		return number;		/* most rules set nothing else */
 	SET(CONGESTION, SOL_TCP, TCP_CONGESTION, rule->congestion);
-	/* Two loads: one of either address is what the verifier rejects */
+	/* Not to be joined with the next load: the verifier wants one kind of pointer in each */
 	priority = sk->sk_priority;
 	barrier_var(priority);
 	if (set & (1 << MPTCP_SET_PRIORITY))

@@ -57,7 +57,7 @@ check_environment()
 		missing "ip has no 'ip mptcp': install iproute2 5.7 or newer"
 	# What our programs take, by the names in the kernel's BTF
 	for name in subflow_id bpf_rdonly_cast; do
-		tr '\0' '\n' </sys/kernel/btf/vmlinux | grep -aqx "$name" ||
+		grep -azqx "$name" /sys/kernel/btf/vmlinux ||
 			missing "this kernel has no $name: use Linux 6.12 or newer"
 	done
 	[ -x "$user" ] || die "mptcp_mark_user is not here: run make first"

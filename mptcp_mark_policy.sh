@@ -180,7 +180,7 @@ test_refusals()
 	local cgroup="$contained_cgroup/client" long rules
 
 	long="$(printf 'mark 1 #%01020d' 0)"
-	rules="$(yes 'mark 1' | head -n 33)"
+	rules="$(printf 'mark 1\n%.0s' {1..33})"
 	echo "mark 7" | "$user" policy load "$cgroup" - &&
 	refuses " has no rules" '' &&
 	refuses " has no rules" '# nothing\n\n' &&

@@ -160,6 +160,7 @@ line_surroundings()
 	try_all "no debugfs and tracefs" "" 'umount -Rl /sys/kernel/debug /sys/kernel/tracing'
 	try_all "MPTCP disabled" "net.mptcp.enabled" 'sysctl -qw net.mptcp.enabled=0'
 	try_all "SIGCHLD ignored" "" 'trap "" CHLD'
+	try_all "SIGPIPE ignored, as by systemd" "" 'trap "" PIPE'
 	try_all "RLIMIT_MEMLOCK 0" "" 'ulimit -l 0'
 	try_all "RLIMIT_NOFILE 256" "files" 'ulimit -n 256'
 	try_all "RLIMIT_NOFILE 12" "files|EMFILE" 'ulimit -n 12'

@@ -170,25 +170,10 @@ static inline int mark_get_table(int fd, struct mark_table *table)
 	       table->hdr.total : -1;
 }
 
-/* Address and port of an entry are those of MPTCP_FULL_INFO, the bytes behind them 0 */
-static inline bool mark_same_addr(const __u8 *addr, __be16 port, const struct sockaddr_storage *sa)
-{
-	const struct sockaddr_in6 *sin6 = (void *)sa;
-	const struct sockaddr_in *sin = (void *)sa;
-	__u8 expected[16] = {};
-
-	if (sa->ss_family == AF_INET6)
-		memcpy(expected, &sin6->sin6_addr, sizeof(sin6->sin6_addr));
-	else
-		memcpy(expected, &sin->sin_addr, sizeof(sin->sin_addr));
-	return !memcmp(addr, expected, sizeof(expected)) && port == sin->sin_port;
-}
-
 /* The subflows of fd are n, marked mark[0], mark[1], …, and those of MPTCP_FULL_INFO */
 static inline void mark_expect_of(int fd, const __u32 *mark, int n)
 {
 	struct mark_subflow_info sub[MARK_MAX];
-	struct mptcp_mark_subflow *s;
 	struct mark_table table;
 	__u8 state[MARK_MAX];
 	int i;
@@ -197,13 +182,8 @@ static inline void mark_expect_of(int fd, const __u32 *mark, int n)
 	    !ASSERT_EQ(mark_full_info(fd, sub, state), n, "subflows in MPTCP_FULL_INFO"))
 		return;
 	for (i = 0; i < n; i++) {
-		s = &table.subflow[i];
-		ASSERT_EQ(s->mark, mark[i], "mark");
-		ASSERT_EQ(s->reserved | table.hdr.reserved, 0, "reserved");
-		ASSERT_EQ(s->id, sub[i].id, "id");
-		ASSERT_EQ(s->family, sub[i].local.ss_family, "family");
-		ASSERT_TRUE(mark_same_addr(s->local, s->local_port, &sub[i].local), "local");
-		ASSERT_TRUE(mark_same_addr(s->remote, s->remote_port, &sub[i].remote), "remote");
+		ASSERT_EQ(table.subflow[i].mark, mark[i], "mark");
+		ASSERT_EQ(table.subflow[i].id, sub[i].id, "id");
 	}
 }
 

@@ -31,18 +31,6 @@ static void test_initial_removed(struct mark_env *env)
 		mark_expect(env, CLIENT, added, 3);
 }
 
-/* A subflow that becomes a backup, and is none again, stays what it is */
-static void test_backup_changed(struct mark_env *env)
-{
-	if (mark_start(env, AF_INET, mark_ordinals, 3) ||
-	    mark_ip(env, CLIENT, "mptcp endpoint change id 2 backup\n"
-				 "mptcp endpoint change id 2 nobackup") ||
-	    mark_send(&env->conn, CLIENT, MARK_BULK))
-		return;
-	mark_expect(env, CLIENT, mark_ordinals, 3);
-	mark_expect_stats(env, 3, 0);
-}
-
 /* Disconnect, and connect the same socket again: the ordinals start at 1 */
 static void test_reconnect(struct mark_env *env)
 {
@@ -58,7 +46,6 @@ static void test_reconnect(struct mark_env *env)
 static const struct mark_test tests[] = {
 	{ "no_reuse", 4, test_no_reuse },
 	{ "initial_removed", 3, test_initial_removed },
-	{ "backup_changed", 3, test_backup_changed },
 	{ "reconnect", 3, test_reconnect },
 };
 

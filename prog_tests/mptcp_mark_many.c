@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* Many connections, at once and in turn: each subflow has its mark. Rules 2 and 11. */
+/* Many connections, and marks that change meanwhile: rules 2, 10, 11. */
 #include <pthread.h>
 #include <sys/resource.h>
 #include "mptcp_mark_helpers.h"
@@ -181,11 +181,28 @@ static void test_change(struct mark_env *env)
 	ASSERT_GT(seen[1], 0, "marks of the other");
 }
 
+/* The kernel rewrites the subflows that there are; later joins compose with that */
+static void test_app_later(struct mark_env *env)
+{
+	static const __u32 expected[] = { 0x5500, 0x5500, 0x5503 };
+
+	mark_configure(env->skel, 0, 0xff);
+	if (mark_start(env, AF_INET, mark_ordinals, 2))
+		return;
+	mark_expect(env, CLIENT, mark_ordinals, 2);
+	if (mark_watched(env, CLIENT) || mark_set(env->conn.fd[CLIENT], 0x5500) ||
+	    mark_watch_links(env, CLIENT, AF_INET, expected, 3) || mark_endpoint(env, 3))
+		return;
+	mark_expect(env, CLIENT, expected, 3);
+	mark_send(&env->conn, SERVER, MARK_BULK);
+}
+
 static const struct mark_test tests[] = {
 	{ "at_once", 3, test_at_once },
 	{ "in_turn", 3, test_in_turn },
 	{ "churn", 4, test_churn },
 	{ "change", 9, test_change },
+	{ "app_later", 3, test_app_later },
 };
 
 void test_mptcp_mark_many(void)

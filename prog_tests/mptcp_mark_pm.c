@@ -22,6 +22,24 @@ static void test_signal(struct mark_env *env)
 	mark_expect(env, CLIENT, mark_ordinals, 3);
 }
 
+struct mixed_case {
+	const char *connect_to, *announced;
+	int family[2];			/* of subflows 1 and 2 */
+};
+
+/* An IPv6 socket, and the join to an address that the server announces */
+static void test_mixed(struct mark_env *env)
+{
+	const struct mixed_case *c = env->data;
+
+	if (mark_watch_link(env, CLIENT, c->family[0], 1, 1) ||
+	    mark_watch_link(env, CLIENT, c->family[1], 2, 2) ||
+	    mark_ip(env, SERVER, "mptcp endpoint add %s signal", c->announced) ||
+	    mark_listen(env, "::") || mark_connect(env, c->connect_to))
+		return;
+	mark_expect(env, CLIENT, mark_ordinals, 2);
+}
+
 /* From both client addresses to the one announced, and from the second to the first */
 static void test_fullmesh(struct mark_env *env)
 {
@@ -167,10 +185,30 @@ close:
 	mark_close(&fd[SERVER]);
 }
 
+/* A subflow that becomes a backup, and is none again, stays what it is */
+static void test_backup_changed(struct mark_env *env)
+{
+	if (mark_start(env, AF_INET, mark_ordinals, 3) ||
+	    mark_ip(env, CLIENT, "mptcp endpoint change id 2 backup\n"
+				 "mptcp endpoint change id 2 nobackup") ||
+	    mark_send(&env->conn, CLIENT, MARK_BULK))
+		return;
+	mark_expect(env, CLIENT, mark_ordinals, 3);
+	mark_expect_stats(env, 3, 0);
+}
+
+#define MIXED(_name, _connect_to, _announced, ...)				\
+	{ _name, 2, test_mixed, .ipv6 = true,					\
+	  .data = &(const struct mixed_case){ _connect_to, _announced, { __VA_ARGS__ } } }
+
 static const struct mark_test tests[] = {
 	{ "subflows", 9, test_subflows },
 	{ "signal", 3, test_signal },
+	MIXED("v4mapped", "::ffff:10.0.1.2", "10.0.2.2", AF_INET, AF_INET),
+	MIXED("v4_then_v6", "::ffff:10.0.1.2", "dead:beef:2::2", AF_INET, AF_INET6),
+	MIXED("v6_then_v4", "dead:beef:1::2", "10.0.2.2", AF_INET6, AF_INET),
 	{ "fullmesh", 2, test_fullmesh },
+	{ "backup_changed", 3, test_backup_changed },
 	{ "opened_and_accepted", 3, test_opened_and_accepted, .n = 1 },
 	{ "reconnect", 3, test_opened_and_accepted, .n = 2 },
 	{ "port_of_others", 2, test_port_of_others },

@@ -27,6 +27,48 @@ static void test_empty(struct mark_env *env)
 	ASSERT_EQ(mark_get_table(fd, &table), 0, "of a listener");
 }
 
+/* Address and port of an entry are those of MPTCP_FULL_INFO, the bytes behind them 0 */
+static bool same_addr(const __u8 *addr, __be16 port, const struct sockaddr_storage *sa)
+{
+	const struct sockaddr_in6 *sin6 = (void *)sa;
+	const struct sockaddr_in *sin = (void *)sa;
+	__u8 expected[16] = {};
+
+	if (sa->ss_family == AF_INET6)
+		memcpy(expected, &sin6->sin6_addr, sizeof(sin6->sin6_addr));
+	else
+		memcpy(expected, &sin->sin_addr, sizeof(sin->sin_addr));
+	return !memcmp(addr, expected, sizeof(expected)) && port == sin->sin_port;
+}
+
+/* The rest of an entry, too: joins of either family, to what the server announces */
+static void test_entries(struct mark_env *env)
+{
+	struct mark_subflow_info sub[MARK_MAX];
+	struct mptcp_mark_subflow *s;
+	struct mark_table table;
+	__u8 state[MARK_MAX];
+	int i;
+
+	if (env->data ? mark_ip(env, SERVER, "mptcp endpoint add 10.0.2.2 signal\n"
+					     "mptcp endpoint add dead:beef:3::2 signal") ||
+			mark_listen(env, "::") || mark_connect(env, env->data) ||
+			mark_wait_subflows(env, CLIENT, 3) :
+			mark_start(env, AF_INET, NULL, 3))
+		return;
+	if (!ASSERT_EQ(mark_get_table(env->conn.fd[CLIENT], &table), 3, "entries") ||
+	    !ASSERT_EQ(mark_full_info(env->conn.fd[CLIENT], sub, state), 3, "MPTCP_FULL_INFO"))
+		return;
+	ASSERT_EQ(table.hdr.reserved, 0, "reserved");
+	for (i = 0; i < 3; i++) {
+		s = &table.subflow[i];
+		ASSERT_EQ(s->reserved, 0, "reserved");
+		ASSERT_EQ(s->family, sub[i].local.ss_family, "family");
+		ASSERT_TRUE(same_addr(s->local, s->local_port, &sub[i].local), "local");
+		ASSERT_TRUE(same_addr(s->remote, s->remote_port, &sub[i].remote), "remote");
+	}
+}
+
 /* Of every length: the entries that fit, the true total, nothing beyond */
 static void test_lengths(struct mark_env *env)
 {
@@ -225,6 +267,9 @@ static void test_threads(struct mark_env *env)
 
 static const struct mark_test tests[] = {
 	{ "empty", 1, test_empty },
+	{ "ipv4", 3, test_entries },
+	{ "ipv6", 3, test_entries, "dead:beef:1::2", .ipv6 = true },
+	{ "v4mapped", 3, test_entries, "::ffff:10.0.1.2", .ipv6 = true },
 	{ "lengths", 3, test_lengths },
 	{ "syn_sent", 2, test_syn_sent },
 	{ "not_ours", 1, test_not_ours },

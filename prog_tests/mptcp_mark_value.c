@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* What the mark is made of: base, mask, and the application's: rules 2 and 10. */
+/* What the mark is made of: base, mask, and the application's: rule 2. */
 #include "mptcp_mark_helpers.h"
 
 struct value_case {
@@ -26,22 +26,6 @@ static void test_case(struct mark_env *env)
 		ASSERT_EQ(mark, c->app, "mark of the MPTCP socket");
 }
 
-/* The kernel rewrites the subflows that there are; later joins compose with that */
-static void test_app_later(struct mark_env *env)
-{
-	static const __u32 expected[] = { 0x5500, 0x5500, 0x5503 };
-
-	mark_configure(env->skel, 0, 0xff);
-	if (mark_start(env, AF_INET, mark_ordinals, 2))
-		return;
-	mark_expect(env, CLIENT, mark_ordinals, 2);
-	if (mark_watched(env, CLIENT) || mark_set(env->conn.fd[CLIENT], 0x5500) ||
-	    mark_watch_links(env, CLIENT, AF_INET, expected, 3) || mark_endpoint(env, 3))
-		return;
-	mark_expect(env, CLIENT, expected, 3);
-	mark_send(&env->conn, SERVER, MARK_BULK);
-}
-
 #define CASE(_name, _base, _mask, _app, ...)					\
 	{ _name, 3, test_case,							\
 	  &(const struct value_case){ _base, _mask, _app, { __VA_ARGS__ } } }
@@ -55,7 +39,6 @@ static const struct mark_test tests[] = {
 	CASE("wraps_to_0",   0xff,    0xff,    0xaa00, 0xaa00, 0xaa01, 0xaa02),
 	CASE("empty_mask",   0x100,   0,       0xab,   0xab, 0xab, 0xab),
 	CASE("mark_0",	     ~0U,     ~0U,     0xab,   0, 1, 2),
-	{ "app_later", 3, test_app_later },
 };
 
 void test_mptcp_mark_value(void)

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 #include <linux/capability.h>
@@ -85,9 +86,12 @@ static bool is_capable(void)
 
 const char *refusal(void)
 {
+	struct rlimit files;
 	int err = errno;
 
 	/* Nothing that the kernel lacks, and which libbpf says worse */
+	if (!getrlimit(RLIMIT_NOFILE, &files) && files.rlim_cur < 64)
+		return "too few files may be open: ulimit -n 1024";
 	if (err == EMFILE || err == ENFILE || err == ENOMEM)
 		return strerror(err);
 	if (err == EPERM || !is_capable())

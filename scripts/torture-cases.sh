@@ -163,7 +163,7 @@ line_surroundings()
 	try_all "SIGPIPE ignored, as by systemd" "" 'trap "" PIPE'
 	try_all "RLIMIT_MEMLOCK 0" "" 'ulimit -l 0'
 	try_all "RLIMIT_NOFILE 256" "files" 'ulimit -n 256'
-	try_all "RLIMIT_NOFILE 12" "files|EMFILE" 'ulimit -n 12'
+	try_all "RLIMIT_NOFILE 12" "files" 'ulimit -n 12'
 	try_all "RLIMIT_NPROC 1" "" 'ulimit -u 1'
 	try_all "RLIMIT_FSIZE 1 MB" "no room" 'ulimit -f 1024'
 	try_all "RLIMIT_STACK 128 kB" "" 'ulimit -s 128'

@@ -151,6 +151,11 @@ while [ "$#" -gt 0 ]; do
 	shift
 done
 
+# Files that were inherited would count where few may be open
+for fd in "/proc/$$/fd"/*; do
+	[[ "${fd##*/}" -le 2 || "$fd" -ef "$0" ]] || eval "exec ${fd##*/}>&-"
+done
+
 # The short form does the same each time
 RANDOM="${short:-$SRANDOM}"
 set -o pipefail

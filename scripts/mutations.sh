@@ -3,7 +3,7 @@
 #
 # Can the tests fail? Break the programs on purpose, in a copy, once for each
 # fault in mutations.txt, and see that the subtest named there goes red. Every
-# subtest must have a fault.
+# subtest must have a fault, those of mptcp_mark.sh too.
 
 set -u
 
@@ -69,17 +69,56 @@ keep_test()
 	cp "$src/prog_tests/$1.c" "$copy/prog_tests"
 }
 
-# $1: file in progs/, $2: subtest that must fail, $3: name, $4: Perl, applied to all of the file
+# $1: subtest of a C file. The result of it is in $result
+run_c_test()
+{
+	if (cd "$copy" && timeout 180 ./test_progs -t "$1" >log 2>&1); then
+		result="NOT CAUGHT"
+		! grep -q "^#[0-9/ ]*$1:SKIP" "$copy/log" || result=skipped
+	elif grep -q "^#[0-9/ ]*$1:FAIL" "$copy/log"; then
+		result=caught
+	else
+		result="not run: $(tail -n 1 "$copy/log")"
+	fi
+}
+
+# $1: subtest of mptcp_mark.sh, which need not go on after it
+run_script()
+{
+	local pid line="$1 +\\["
+
+	(cd "$copy" && exec timeout 180 ./mptcp_mark.sh >log 2>&1) &
+	pid=$!
+	while kill -0 "$pid" 2>/dev/null && ! grep -qE "^$line" "$copy/log"; do
+		sleep 0.1
+	done
+	kill "$pid" 2>/dev/null
+	wait "$pid"
+	if grep -qE "^${line}FAIL" "$copy/log"; then
+		result=caught
+	elif grep -qE "^${line}SKIP" "$copy/log"; then
+		result=skipped
+	elif grep -qE "^${line} OK" "$copy/log"; then
+		result="NOT CAUGHT"
+	else
+		result="not run: $(tail -n 1 "$copy/log")"
+	fi
+}
+
+# $1: file, in progs/ if there is one, $2: subtest that must fail, $3: name, $4: Perl,
+# applied to all of the file
 mutate()
 {
-	local program="progs/$1" subtest="$2" name="$3" fault="$4" result
+	local program="$1" subtest="$2" name="$3" fault="$4" result
+
+	[ ! -e "$src/progs/$1" ] || program="progs/$1"
 
 	[[ "$subtest $name" == *"$pattern"* ]] || return 0
 	[ -z "$first_only" ] || [ -z "${tried[$subtest]:-}" ] || return 0
 	tried[$subtest]=1
 	[ $((read_so_far++ % workers)) -eq "$worker" ] || return 0
 
-	keep_test "${subtest%/*}"
+	[[ "$subtest" = mptcp_mark.sh/* ]] || keep_test "${subtest%/*}"
 	{
 		# Headers are read by other compilers, too
 		printf '#ifdef __clang__\n#pragma clang diagnostic ignored "-Wunused"\n#endif\n'
@@ -89,15 +128,12 @@ mutate()
 		result="the fault does not apply"
 	elif ! build; then
 		result="does not build: $(grep -m 1 error "$copy/log")"
-	elif (cd "$copy" && timeout 180 ./test_progs -t "$subtest" >log 2>&1); then
-		result="NOT CAUGHT"
-		! grep -q "^#[0-9/ ]*$subtest:SKIP" "$copy/log" || result=skipped
-	elif grep -q "^#[0-9/ ]*$subtest:FAIL" "$copy/log"; then
-		result=caught
-		caught=$((caught + 1))
+	elif [[ "$subtest" = mptcp_mark.sh/* ]]; then
+		run_script "${subtest#*/}"
 	else
-		result="not run: $(tail -n 1 "$copy/log")"
+		run_c_test "$subtest"
 	fi
+	[ "$result" != caught ] || caught=$((caught + 1))
 	cp "$src/$program" "$copy/$program"
 	[[ "$result" == @(caught|skipped) ]] || missed=$((missed + 1))
 	printf "%-36s %-50s %s\n" "$subtest" "$name" "$result"
@@ -136,6 +172,12 @@ if ! (cd "$copy" && ./test_progs >log 2>&1); then
 	die "the tests fail without any fault"
 fi
 mapfile -t subtests < <(sed -nE 's,^#[0-9]+/[0-9]+ +([^:]+):.*,\1,p' "$copy/log")
+if ! (cd "$copy" && ./mptcp_mark.sh >log 2>&1); then
+	grep "FAIL" "$copy/log" >&2
+	die "mptcp_mark.sh fails without any fault"
+fi
+mapfile -O "${#subtests[@]}" -t subtests < <(
+	sed -nE 's,^ok [0-9]+ ([^#]*[^# ]).*,mptcp_mark.sh/\1,p' "$copy/log")
 
 printf "%-36s %-50s %s\n" subtest fault result
 for ((i = 1; i < workers; i++)); do

@@ -82,27 +82,30 @@ run_c_test()
 	fi
 }
 
+# What came of subtest $1 of mptcp_mark.sh, behind which tools may have said more
+verdict()
+{
+	sed -n "/^$1 /,\$p" "$copy/log" | grep -om 1 "\[\( OK \|FAIL\|SKIP\)\]"
+}
+
 # $1: subtest of mptcp_mark.sh, which need not go on after it
 run_script()
 {
-	local pid line="$1 +\\["
+	local pid
 
 	(cd "$copy" && exec timeout 180 ./mptcp_mark.sh >log 2>&1) &
 	pid=$!
-	while kill -0 "$pid" 2>/dev/null && ! grep -qE "^$line" "$copy/log"; do
+	until [ -n "$(verdict "$1")" ] || ! kill -0 "$pid" 2>/dev/null; do
 		sleep 0.1
 	done
 	kill "$pid" 2>/dev/null
 	wait "$pid"
-	if grep -qE "^${line}FAIL" "$copy/log"; then
-		result=caught
-	elif grep -qE "^${line}SKIP" "$copy/log"; then
-		result=skipped
-	elif grep -qE "^${line} OK" "$copy/log"; then
-		result="NOT CAUGHT"
-	else
-		result="not run: $(tail -n 1 "$copy/log")"
-	fi
+	case "$(verdict "$1")" in
+	"[FAIL]") result=caught ;;
+	"[SKIP]") result=skipped ;;
+	"[ OK ]") result="NOT CAUGHT" ;;
+	*) result="not run: $(tail -n 1 "$copy/log")" ;;
+	esac
 }
 
 # $1: file, in progs/ if there is one, $2: subtest that must fail, $3: name, $4: Perl,

@@ -132,7 +132,12 @@ kill_often()
 
 line_signals()
 {
-	kill_often "$((short ? 6 : 200))"
+	if [ -n "$short" ]; then
+		kill_often 6 ./mptcp_mark.sh "./mptcp_mark.sh --demo" \
+			"./mptcp_mark_progs.sh -t mptcp_mark"
+	else
+		kill_often 200
+	fi
 }
 
 line_bench()

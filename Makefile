@@ -117,9 +117,9 @@ harness: tree
 $(OUTPUT)/test_progs: harness
 	$(Q)cp -u $(BUILD)/bpf/$(@F) $@
 
-# Of the skeletons, libbpf and the JSON writer that test_progs is built with
-USER_INCLUDES := $(BUILD)/bpf $(BUILD)/bpf/tools/include $(KSRC)/tools/include/uapi \
-		 $(KSRC)/tools/include $(SELFTESTS)/bpf
+# Of the skeletons, libbpf and the JSON writer that test_progs is built with, in its order
+USER_INCLUDES := $(BUILD)/bpf $(BUILD)/bpf/tools/include $(KSRC)/tools/include \
+		 $(KSRC)/tools/include/uapi $(SELFTESTS)/bpf
 
 $(OUTPUT)/mptcp_mark_user: $(wildcard mptcp_mark_user*.c) harness
 	$(Q)$(CC) $(CFLAGS) -g -O2 -Wall $(addprefix -I,$(USER_INCLUDES)) $(filter %.c,$^) \

@@ -89,8 +89,9 @@ replace_policy()
 {
 	local cgroup="$contained_cgroup/client" id
 
-	id="$(in_client ip mptcp endpoint | sed -n 's/^10.0.3.1 id \([0-9]*\) .*/\1/p')"
-	see_subflows "$state/before" 3 && see_marks "$state/before" &&
+	see_subflows "$state/before" 3 || return
+	id="$(awk '$(NF - 2) ~ /^10[.]0[.]3[.]1:/ { print $(NF - 6) }' "$state/before")"
+	see_marks "$state/before" &&
 		printf 'backup mark 0x21\nfrom 10.0.2.0/24 mark 0x22' |
 			"$user" policy load "$cgroup" - &&
 		see_marks "$state/loaded" &&

@@ -41,8 +41,7 @@ static bool same_addr(const __u8 *addr, __be16 port, const struct sockaddr_stora
 	return !memcmp(addr, expected, sizeof(expected)) && port == sin->sin_port;
 }
 
-/* The rest of an entry, too: joins of either family, to what the server announces */
-static void test_entries(struct mark_env *env)
+static void expect_entries(int fd)
 {
 	struct mark_subflow_info sub[MARK_MAX];
 	struct mptcp_mark_subflow *s;
@@ -50,14 +49,8 @@ static void test_entries(struct mark_env *env)
 	__u8 state[MARK_MAX];
 	int i;
 
-	if (env->data ? mark_ip(env, SERVER, "mptcp endpoint add 10.0.2.2 signal\n"
-					     "mptcp endpoint add dead:beef:3::2 signal") ||
-			mark_listen(env, "::") || mark_connect(env, env->data) ||
-			mark_wait_subflows(env, CLIENT, 3) :
-			mark_start(env, AF_INET, NULL, 3))
-		return;
-	if (!ASSERT_EQ(mark_get_table(env->conn.fd[CLIENT], &table), 3, "entries") ||
-	    !ASSERT_EQ(mark_full_info(env->conn.fd[CLIENT], sub, state), 3, "MPTCP_FULL_INFO"))
+	if (!ASSERT_EQ(mark_get_table(fd, &table), 3, "entries") ||
+	    !ASSERT_EQ(mark_full_info(fd, sub, state), 3, "MPTCP_FULL_INFO"))
 		return;
 	ASSERT_EQ(table.hdr.reserved, 0, "reserved");
 	for (i = 0; i < 3; i++) {
@@ -67,6 +60,23 @@ static void test_entries(struct mark_env *env)
 		ASSERT_TRUE(same_addr(s->local, s->local_port, &sub[i].local), "local");
 		ASSERT_TRUE(same_addr(s->remote, s->remote_port, &sub[i].remote), "remote");
 	}
+}
+
+/* All of an entry, at both ends. With IPv6, the joins are to addresses of either family */
+static void test_entries(struct mark_env *env)
+{
+	const char *connect_to = env->data;
+
+	if ((env->n == AF_INET ? mark_endpoints(env, AF_INET, 2, 3) :
+	     mark_ip(env, SERVER, "mptcp endpoint add 10.0.2.2 signal\n"
+				  "mptcp endpoint add dead:beef:3::2 signal")) ||
+	    mark_listen_from(env, env->n == AF_INET ? connect_to : "::", MARK_CGROUP,
+			     IPPROTO_MPTCP) ||
+	    mark_connect(env, connect_to) || mark_wait_subflows(env, CLIENT, 3) ||
+	    mark_wait_subflows(env, SERVER, 3))
+		return;
+	expect_entries(env->conn.fd[CLIENT]);
+	expect_entries(env->conn.fd[SERVER]);
 }
 
 /* Of every length: the entries that fit, the true total, nothing beyond */
@@ -267,9 +277,9 @@ static void test_threads(struct mark_env *env)
 
 static const struct mark_test tests[] = {
 	{ "empty", 1, test_empty },
-	{ "ipv4", 3, test_entries },
-	{ "ipv6", 3, test_entries, "dead:beef:1::2", .ipv6 = true },
-	{ "v4mapped", 3, test_entries, "::ffff:10.0.1.2", .ipv6 = true },
+	{ "ipv4", 3, test_entries, "10.0.1.2", AF_INET },
+	{ "ipv6", 3, test_entries, "dead:beef:1::2", AF_INET6, true },
+	{ "v4mapped", 3, test_entries, "::ffff:10.0.1.2", AF_INET6, true },
 	{ "lengths", 3, test_lengths },
 	{ "syn_sent", 2, test_syn_sent },
 	{ "not_ours", 1, test_not_ours },

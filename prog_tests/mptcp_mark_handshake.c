@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* Connections that begin in another way, or fall back to TCP, at both ends: rules 4, 6. */
+/* SYN cookies and Fast Open, marked at both ends; and fallback to TCP: rules 4, 6. */
 #include "mptcp_mark_helpers.h"
 
 enum { PLAIN, SYNCOOKIES, FASTOPEN };

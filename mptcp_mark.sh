@@ -103,6 +103,7 @@ no_subflows()
 # counters, and a note of each source that sends a SYN, with its mark
 start_afresh()
 {
+	rm -f "$state/out" "$state"/*.subflows
 	busywait "$BUSYWAIT_TIMEOUT" no_subflows ||
 		expect "subflows of before" "$(subflows)" none || return
 	in_client nft flush ruleset
@@ -125,8 +126,8 @@ start_afresh()
 test_download()
 {
 	start_afresh || return
-	held_download "http://$1:$port/file" "$state/out" see_subflows "$state/out.subflows" 3
-	expect_intact "$state/out"
+	held_download "http://$1:$port/file" "$state/out" see_subflows "$state/out.subflows" 3 &&
+		expect_intact "$state/out"
 }
 
 # $1: IP version, $2: mark
@@ -188,8 +189,8 @@ test_two_at_once()
 	held_download "$url" "$state/one" see_subflows "$state/one.subflows" 6 &
 	pid=$!
 	# As long as the other one looks, it has written nothing
-	held_download "$url" "$state/two" test -s "$state/one"
-	wait "$pid"
+	held_download "$url" "$state/two" test -s "$state/one" || rc=1
+	wait "$pid" || rc=1
 	expect_intact "$state/one" || rc=1
 	expect_intact "$state/two" || rc=1
 	test_subflows "$state/one" 2 || rc=1
@@ -207,7 +208,7 @@ test_plain_tcp()
 	local rc=0
 
 	start_afresh && attach_by_attach client || return
-	(enter client curl -s -S -o "$state/out" "http://10.0.1.2:$port/file")
+	(enter client curl -s -S -o "$state/out" "http://10.0.1.2:$port/file") || rc=1
 	attach_again || return
 	expect_intact "$state/out" || rc=1
 	test_packets 4 0 || rc=1
@@ -307,7 +308,7 @@ test_netem()
 
 	start_afresh && set_netem delay 10ms || return
 	held_download "http://10.0.1.2:$port/file" "$state/out" \
-		see_subflows_then_loss "$state/out.subflows"
+		see_subflows_then_loss "$state/out.subflows" || rc=1
 	expect_intact "$state/out" || rc=1
 	test_subflows "$state/out" 1 || rc=1
 	test_syns || rc=1
@@ -360,7 +361,7 @@ run_tests()
 
 is_unloaded()
 {
-	! "$user" status -j | grep "\"prog_id\":$1[,}]" >/dev/null
+	"$user" status -j >"$state/out" && ! grep -q "\"prog_id\":$1[,}]" "$state/out"
 }
 
 # The kernel lets go of a program in its own time
@@ -411,6 +412,7 @@ case "${1:-}" in
 -w)
 	[ "$#" -eq 2 ] || die "-w needs a file, and nothing else"
 	capture="$(realpath -m "$2")"
+	[[ "$capture" != /run/* ]] || die "-w $2: the tests have a /run of their own"
 	{ : >"$capture"; } 2>/dev/null || die "-w $2: cannot be written"
 	do_test
 	;;

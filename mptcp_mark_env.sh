@@ -39,10 +39,11 @@ load_lib()
 	done
 	[ -e "$lib/net/lib.sh" ] ||
 		die "net/lib.sh of the kernel selftests is not here: run make first"
+	# An emulated debug kernel takes more than half a minute to start Python
+	# shellcheck disable=SC2034 # of lib.sh
+	[ "${KSFT_MACHINE_SLOW:-}" != yes ] || WAIT_TIMEOUT=200
 	# shellcheck disable=SC1091 # the tree's
 	. "$lib/net/lib.sh"
-	# An emulated debug kernel takes more than half a minute to start Python
-	[ "${KSFT_MACHINE_SLOW:-}" != yes ] || BUSYWAIT_TIMEOUT=$((10 * BUSYWAIT_TIMEOUT))
 }
 
 # $@: tools, besides what all of this takes
@@ -356,12 +357,14 @@ see_subflows()
 # connection lives for as long as it takes to look at it
 held_download()
 {
-	local url="$1" file="$2"
+	local url="$1" file="$2" rc=0
 	shift 2
 
 	(enter_mptcp curl -s -S -g "$url") | {
-		busywait "$BUSYWAIT_TIMEOUT" "$@" || { echo "in vain: $*" && dump; } >&2
-		cat >"$file"
+		busywait "$BUSYWAIT_TIMEOUT" "$@" || rc=1
+		[ "$rc" -eq 0 ] || { echo "in vain: $*" && dump; } >&2
+		cat >"$file" || rc=1
+		exit "$rc"
 	}
 }
 

@@ -31,7 +31,8 @@ test_policy()
 
 	"$user" detach "$cgroup" && load_policy_by_link client && start_afresh || return
 	rm "$state/mptcpify" 2>/dev/null
-	held_download "http://10.0.1.2:$port/file" "$state/out" see_subflows "$state/out.subflows" 3
+	held_download "http://10.0.1.2:$port/file" "$state/out" \
+		see_subflows "$state/out.subflows" 3 || rc=1
 	expect_intact "$state/out" || rc=1
 	test_packets 4 1 2 3 || rc=1
 	expect "rules and marks of the links" \
@@ -106,7 +107,7 @@ test_apply()
 
 	printf 'backup mark 0x11\nmark 0x10' | "$user" policy load "$cgroup" - &&
 		start_afresh || return
-	held_download "http://10.0.1.2:$port/file" "$state/out" replace_policy
+	held_download "http://10.0.1.2:$port/file" "$state/out" replace_policy || rc=1
 	expect_marks "at first" "$state/before" 0x10 0x10 0x10 || rc=1
 	expect_marks "under a policy that was loaded only" "$state/loaded" 0x10 0x10 0x10 || rc=1
 	expect_marks "of a subflow that became a backup" "$state/changed" 0x10 0x10 0x21 || rc=1
@@ -128,10 +129,10 @@ test_nested()
 
 	echo "mark 9" | "$user" policy load "$outer" - && load_policy_by_link client &&
 		start_afresh || return
-	held_download "http://10.0.1.2:$port/file" "$state/out" see_applied "$outer"
+	held_download "http://10.0.1.2:$port/file" "$state/out" see_applied "$outer" || rc=1
 	expect_marks "under the inner policy" "$state/applied" 1 2 3 || rc=1
 	"$user" policy flush "$inner" && start_afresh || return
-	held_download "http://10.0.1.2:$port/file" "$state/out" see_applied "$outer"
+	held_download "http://10.0.1.2:$port/file" "$state/out" see_applied "$outer" || rc=1
 	expect_marks "under the outer policy" "$state/applied" 9 9 9 || rc=1
 	"$user" policy flush "$outer" || rc=1
 	expect "what is pinned" "$(find /sys/fs/bpf -name "mptcp*")" "" || rc=1
@@ -269,9 +270,7 @@ in_range()
 	local bytes
 
 	bytes="$(sed -n "s/.*oifname \"$1\" counter packets [0-9]* bytes //p" "$state/links")"
-	if [ "$bytes" -lt "$2" ] || [ "$bytes" -gt "$3" ]; then
-		die "$4"
-	fi
+	[[ -n "$bytes" && "$bytes" -ge "$2" && "$bytes" -le "$3" ]] || die "$4"
 }
 
 # An upload over link 1, and link 2 as a backup: its packets go by another table
@@ -299,13 +298,13 @@ demonstrate_policy()
 
 	(enter_mptcp curl -s -T - "http://10.0.1.2:$port/upload" </dev/zero >/dev/null) &
 	busywait "$BUSYWAIT_TIMEOUT" see_subflows "$state/subflows" 2
-	show_upload "An upload, with link 2 as a backup:"
+	show_upload "An upload, with link 2 as a backup:" || return
 	in_range eth1 10000000 10000000000 "link 1 does not have the upload"
 	in_range eth2 0 0 "link 2 has packets"
 
 	in_client ip mptcp endpoint delete id 0 10.0.1.1
 	busywait "$BUSYWAIT_TIMEOUT" has_one_subflow
-	show_upload "Link 1 is taken away:"
+	show_upload "Link 1 is taken away:" || return
 	in_range eth3 1000000 20000000 "link 3 does not have the upload, at 50 Mbit/s"
 	in_range eth2 0 0 "link 2 has packets"
 	echo

@@ -16,11 +16,15 @@ our_processes()
 
 end_processes()
 {
-	local deadline=$((SECONDS + 20)) signal=TERM
+	local began="$SECONDS" signal=TERM
 
 	while [ -n "$(our_processes)" ]; do
 		our_processes | xargs -r kill "-$signal" 2>/dev/null
-		[ "$SECONDS" -lt "$deadline" ] || signal=KILL
+		[ "$((SECONDS - began))" -lt 20 ] || signal=KILL
+		if [ "$((SECONDS - began))" -ge 40 ]; then
+			echo "$me: these processes do not end: $(our_processes | xargs)" >&2
+			return 1
+		fi
 		sleep 0.05
 	done
 }
@@ -50,7 +54,7 @@ take_down()
 
 	[ -d "$state" ] || return 0
 
-	end_processes
+	end_processes || return
 	for name in "$ns_client" "$ns_server"; do
 		[ ! -e "/run/netns/$name" ] || run ip netns del "$name" || return
 	done

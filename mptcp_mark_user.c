@@ -60,6 +60,7 @@ static const char help[] =
 "           accepted | family inet|inet6 | from PREFIX | to PREFIX | dev NAME\n"
 "  ACTION := mark V[/M] | congctl NAME | skb-priority N | tos N | pacing RATE |\n"
 "           user-timeout TIME | syncnt N | keepalive IDLE/INTVL/CNT\n"
+"  RATE   := unlimited, or as tc has them: 10mbit; TIME, IDLE, INTVL := 2s, 1500ms\n"
 "as 'endpoint 2 mark 0x20/0xf0 congctl reno pacing 10mbit', 'backup user-timeout 2s'\n"
 "\n"
 "Options:\n"

@@ -8,10 +8,25 @@
 # Where all that is fetched is kept: SETUP_DIR of GNUmakefile
 cache_dir()
 {
-	local home="$HOME"
+	local home="${HOME:-}"
 
-	[ -z "${SUDO_USER:-}" ] || home="$(getent passwd "$SUDO_USER" | cut -d: -f6)"
+	if [ -n "${SUDO_USER:-}" ] || [ -z "$home" ]; then
+		home="$(getent passwd "${SUDO_USER:-$(id -u)}" | cut -d: -f6)"
+	fi
 	echo "${XDG_CACHE_HOME:-$home/.cache}/mptcp_mark"
+}
+
+# What sudo makes belongs to who called it
+give_to_caller()
+{
+	[ -z "${SUDO_UID:-}" ] || chown -R "$SUDO_UID:${SUDO_GID:-}" "$1"
+}
+
+# $1: the cache, and ~/.cache where there is none yet
+make_cache()
+{
+	[ -d "${1%/*}" ] || { mkdir -p "${1%/*}" && give_to_caller "${1%/*}"; } || return
+	mkdir -p "$1"
 }
 
 # Where the system's own release comes from

@@ -4,6 +4,7 @@
 # The documents: their spelling, with the words of scripts/words besides those of
 # aspell, and their links to each other.
 
+set -o pipefail
 cd "$(dirname "$0")/.." || exit 1
 rc=0
 
@@ -17,7 +18,8 @@ prose()
 }
 
 for file in README.rst doc/*.rst; do
-	unknown="$(prose "$file" | aspell --lang=en --personal="$PWD/scripts/words" list | sort -u)"
+	unknown="$(prose "$file" |
+		   aspell --lang=en --personal="$PWD/scripts/words" list | sort -u)" || exit 1
 	if [ -n "$unknown" ]; then
 		echo "$file: not in the dictionary, nor in scripts/words:" >&2
 		fmt -w 90 <<<"$unknown" >&2

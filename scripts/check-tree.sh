@@ -310,8 +310,8 @@ check_series()
 		scripts/checkpatch.pl --strict --ignore FILE_PATH_CHANGES "$patch" 2>/dev/null |
 			tee -a "$log.checkpatch"
 	done
-	! grep '^total:' "$log.checkpatch" |
-		grep -v '^total: 0 errors, 0 warnings, 0 checks' || rc=1
+	[ "$(grep -c '^total: 0 errors, 0 warnings, 0 checks' "$log.checkpatch")" -eq \
+		"$(find "$scratch/outgoing" -name '*.patch' | wc -l)" ] || rc=1
 	grep -qE '^To: .*@' "$scratch"/outgoing/0001-*.patch &&
 		grep -q 'mptcp@lists.linux.dev' "$scratch"/outgoing/0001-*.patch || rc=1
 	return "$rc"

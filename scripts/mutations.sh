@@ -43,8 +43,7 @@ esac
 pattern="${1:-}"
 here="$(dirname "$(readlink -f "$0")")/.."
 tmp="$(mktemp -d -t mptcp_mark-mutations-XXXXXX)" || exit 1
-# shellcheck disable=SC2046 # an id a word
-trap 'kill $(jobs -p) 2>/dev/null; wait; rm -rf "$tmp"' EXIT
+trap 'end; rm -rf "$tmp"' EXIT
 trap 'exit 1' INT TERM
 src="$tmp/src"		# as it is now
 workers="$(nproc)"	# each has a copy to break, and some of the faults
@@ -53,6 +52,17 @@ caught=0
 missed=0
 read_so_far=0
 declare -A tried=()
+
+# The workers, with all that they have started, and what runs here
+end()
+{
+	local pid
+
+	for pid in $(jobs -p); do
+		kill -- "-$pid" 2>/dev/null || kill "$pid" 2>/dev/null
+	done
+	wait
+}
 
 # What a fault leaves unused is not its point; what it keeps from coming need not
 # be waited for as long as on a busy machine
@@ -183,9 +193,12 @@ mapfile -O "${#subtests[@]}" -t subtests < <(
 	sed -nE 's,^ok [0-9]+ ([^#]*[^# ]).*,mptcp_mark.sh/\1,p' "$copy/log")
 
 printf "%-36s %-50s %s\n" subtest fault result
+# Each a process group
+set -m
 for ((i = 1; i < workers; i++)); do
 	(make_copy "$i" && read_table) &
 done
+set +m
 read_table
 wait
 for ((i = 1; i < workers; i++)); do
@@ -198,6 +211,7 @@ without=()
 for subtest in "${subtests[@]}"; do
 	[[ -n "${tried[$subtest]:-}" || "$subtest" != *"$pattern"* ]] || without+=("$subtest")
 done
+[ "${#tried[@]}" -gt 0 ] || die "no fault has '$pattern' in its subtest or its name"
 echo "$caught caught, $missed missed"
 [ -n "$pattern" ] || echo "${#without[@]} subtests without a fault${without[*]:+: ${without[*]}}"
 [ "$missed" -eq 0 ] && { [ -n "$pattern" ] || [ "${#without[@]}" -eq 0 ]; }

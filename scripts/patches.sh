@@ -28,6 +28,10 @@ net) default_prefix="PATCH mptcp-net" ;;
 esac
 prefix="${PREFIX:-$default_prefix}"
 outgoing="$(realpath -ms "${OUTGOING:-$here/outgoing/$name}")"
+if compgen -G "$outgoing/*.patch" >/dev/null &&
+   [ "$(cat "$outgoing/.gitignore" 2>/dev/null)" != "*" ]; then
+	die "$outgoing has patches that are not ours: give another folder, OUTGOING="
+fi
 check_tree "$ksrc"
 ksrc="$(cd "$ksrc" && pwd -P)"
 

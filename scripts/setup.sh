@@ -79,7 +79,7 @@ install_packages()
 # On the file system of what is made in it
 make_work()
 {
-	mkdir -p "$dir"
+	make_cache "$dir"
 	work="$(mktemp -d "$dir/setup.XXXXXX")"
 	trap 'rm -rf "$work"' EXIT
 	trap 'exit 1' INT TERM
@@ -116,7 +116,7 @@ get_tree()
 	rm -rf "${dir:?}/$tree"
 	mv "$work/tree" "$dir/$tree"
 	ln -sfn "$tree" "$dir/linux"
-	[ -z "${SUDO_UID:-}" ] || chown -R "$SUDO_UID:${SUDO_GID:-}" "$dir"
+	give_to_caller "$dir"
 	echo "setup: kernel tree in $dir/linux"
 }
 

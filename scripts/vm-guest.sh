@@ -141,7 +141,7 @@ get_root()
 	# For what is built for it, the headers and libraries are there
 	[ -z "$cross" ] || packages+=(libelf-dev zlib1g-dev)
 	contents="$VERSION_CODENAME: ${packages[*]}"
-	mkdir -p "$cache" || die "$cache cannot be written"
+	make_cache "$cache" || die "$cache cannot be written"
 	exec 8<"$cache"
 	flock 8
 	if [ "$(cat "$sysroot.packages" 2>/dev/null)" != "$contents" ]; then
@@ -162,7 +162,7 @@ get_root()
 			mv "$part" "$sysroot" && mv "$part.cpio.zst" "$sysroot.cpio.zst" &&
 				echo "$contents" >"$sysroot.packages"
 		} || die "$cache cannot be written"
-		[ -z "${SUDO_UID:-}" ] || chown -R "$SUDO_UID:${SUDO_GID:-}" "$cache"
+		give_to_caller "$cache"
 	fi
 	ln -s "$sysroot.cpio.zst" "$work/root.cpio.zst"
 }

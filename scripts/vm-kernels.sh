@@ -32,7 +32,8 @@ fetch_release()
 	}
 
 	# One at a time: the cache is that of other runs, too
-	mkdir -p "$cache/kernels" || die "$cache/kernels cannot be written"
+	{ make_cache "$cache" && mkdir -p "$cache/kernels"; } ||
+		die "$cache/kernels cannot be written"
 	exec 8<"$cache/kernels"
 	flock 8
 	found="$(find "$cache/kernels" -maxdepth 1 -name "$1[.+-]*-$apt_arch" | sort -V |
@@ -76,7 +77,7 @@ fetch_release()
 	depmod -b "$part" "$(basename "$part"/lib/modules/*)" 2>"$log" ||
 		die "its modules cannot be listed in $cache: $(tail -n 1 "$log")"
 	mv "$part" "${part%.part}" || die "$cache/kernels cannot be written"
-	[ -z "${SUDO_UID:-}" ] || chown -R "$SUDO_UID:${SUDO_GID:-}" "$cache"
+	give_to_caller "$cache"
 	echo "${part%.part}"
 }
 

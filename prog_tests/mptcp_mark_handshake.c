@@ -47,6 +47,21 @@ static void test_both(struct mark_env *env)
 		ASSERT_EQ(mark_mib(env, SERVER, "TcpExtTCPFastOpenPassive"), 1, "data in a SYN");
 }
 
+/* Both SYNs cross, and the kernel falls back: it was opened, not accepted, too */
+static void test_to_itself(struct mark_env *env)
+{
+	struct sockaddr_storage sa;
+	socklen_t len;
+	int fd;
+
+	fd = mark_socket(env, CLIENT, MARK_CGROUP, AF_INET, SOCK_STREAM, IPPROTO_MPTCP);
+	env->conn.fd[CLIENT] = fd;
+	if (!make_sockaddr(AF_INET, "10.0.1.1", 8000, &sa, &len) &&
+	    ASSERT_OK(bind(fd, (void *)&sa, len), "bind") &&
+	    ASSERT_OK(connect(fd, (void *)&sa, len), "connect"))
+		mark_expect_stats(env, 1, 0);
+}
+
 /* A socket that has fallen back answers as TCP does, which knows no SOL_MPTCP */
 static bool has_fallen_back(int fd)
 {
@@ -103,6 +118,7 @@ static const struct mark_test tests[] = {
 	{ "plain", 3, test_both, .n = PLAIN },
 	{ "syncookies", 3, test_both, .n = SYNCOOKIES },
 	{ "fastopen", 3, test_both, .n = FASTOPEN },
+	{ "to_itself", 1, test_to_itself },
 	/* The peer does not know of MPTCP: the SYN-ACK is plain */
 	{ "fallback_syn", 1, test_fallback, FALLBACK(IPPROTO_TCP) },
 	/* The option does not come through but on SYNs: from the third ACK on */

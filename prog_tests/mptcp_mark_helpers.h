@@ -264,7 +264,6 @@ static inline struct netns_obj *mark_netns(struct mark_env *env, int end, char n
 /* The programs as they were loaded, attached to a cgroup of ours; and the network */
 static inline int mark_env_open(struct mark_env *env, int links)
 {
-	mark_configure(env->skel, 0, ~0U);
 	env->skel->data_mark_cnt->mark_stats = (struct mptcp_mark_stats){};
 
 	env->cgroup_fd = test__join_cgroup(MARK_CGROUP);
@@ -330,6 +329,7 @@ static inline void mark_run(const struct mark_test *tests, int n)
 	struct mptcp_mark_table *table = NULL;
 	struct mptcp_mark *skel = NULL;
 	const char *lacks = mark_lacks(&skel);
+	struct mptcp_mark_config defaults;
 	struct mark_env e;
 	int i;
 
@@ -338,6 +338,7 @@ static inline void mark_run(const struct mark_test *tests, int n)
 		if (!ASSERT_OK_PTR(skel, "load mptcp_mark") ||
 		    !ASSERT_OK_PTR(table, "load mptcp_mark_table"))
 			goto destroy;
+		defaults = skel->data_mark_cfg->mark_config;
 	}
 	for (i = 0; i < n; i++) {
 		if (!test__start_subtest(tests[i].name))
@@ -348,6 +349,7 @@ static inline void mark_run(const struct mark_test *tests, int n)
 		}
 		e = (struct mark_env){ .skel = skel, .table = table, .data = tests[i].data,
 				       .n = tests[i].n, .listen_fd = -1, .conn.fd = { -1, -1 } };
+		skel->data_mark_cfg->mark_config = defaults;
 		if (mark_env_open(&e, tests[i].links))
 			continue;
 		tests[i].run(&e);

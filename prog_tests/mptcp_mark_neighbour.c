@@ -103,7 +103,8 @@ static void test_reply(struct mark_env *env)
 	if (attach_both(env, BEFORE_OURS) || mark_sysctl(env, "net/ipv4/tcp_ecn", "0") ||
 	    mark_watch(env, CLIENT, "tcp flags & (syn | ecn | cwr) == syn | ecn | cwr", "1"))
 		return;
-	other->bss->ecn = 1;
+	other->bss->answers = BPF_SOCK_OPS_NEEDS_ECN;
+	other->bss->answer = 1;
 	mark_start(env, AF_INET, NULL, 1);
 }
 

@@ -100,7 +100,10 @@ static inline int mark_ip_links(struct mark_env *env, int end, int family, int f
 		return -1;
 	for (link = first; link <= last; link++)
 		fprintf(f, words, link, env->netns[CLIENT]);
-	return !ASSERT_OK(pclose(f), words);
+	if (ASSERT_OK(pclose(f), "ip -batch -"))
+		return 0;
+	fputs(words, stderr);
+	return -1;
 }
 
 /*

@@ -15,7 +15,8 @@ static void test_case(struct mark_env *env)
 	__u32 mark;
 	int fd;
 
-	mark_configure(env->skel, c->base, c->mask);
+	if (c->base || c->mask != ~0U)	/* not the defaults */
+		mark_configure(env->skel, c->base, c->mask);
 	if (mark_prepare(env, AF_INET, c->expected, 3))
 		return;
 	fd = mark_socket(env, CLIENT, MARK_CGROUP, AF_INET, SOCK_STREAM, IPPROTO_MPTCP);
@@ -32,7 +33,7 @@ static void test_case(struct mark_env *env)
 
 static const struct mark_test tests[] = {
 	CASE("base",	     0x100,   ~0U,     0,      0x101, 0x102, 0x103),
-	CASE("no_mask",	     0,	      ~0U,     0xab00, 1, 2, 3),
+	CASE("defaults",     0,	      ~0U,     ~0U,    1, 2, 3),
 	CASE("low_mask",     0,	      0xff,    0xab00, 0xab01, 0xab02, 0xab03),
 	CASE("high_mask",    0x50000, 0xf0000, 0xab,   0x500ab, 0x500ab, 0x500ab),
 	CASE("base_outside", 0xf00,   0xff,    0xab00, 0xab01, 0xab02, 0xab03),

@@ -113,6 +113,28 @@ static void test_mark_mask(struct mark_env *env)
 	}
 }
 
+/* The kernel derives a priority from a TOS. What the application wants is not replaced */
+static void test_tos_keeps(struct mark_env *env)
+{
+	static const struct mptcp_policy_rule rules[] = {
+		{ SECOND, .actions = SETS(TOS), .tos = 0x28 },
+	};
+	struct mptcp_policy *skel = policy_start(env, AF_INET, rules, 1);
+	struct mptcp_policy_values v[2] = {};
+	int fd, priority = 3;
+
+	if (!skel || mark_prepare(env, AF_INET, NULL, 2))
+		return;
+	fd = mark_socket(env, CLIENT, MARK_CGROUP, AF_INET, SOCK_STREAM, IPPROTO_MPTCP);
+	if (!ASSERT_OK(setsockopt(fd, SOL_SOCKET, SO_PRIORITY, &priority, sizeof(priority)),
+		       "setsockopt(SO_PRIORITY)") ||
+	    mark_connect_fd(env, fd) || mark_wait_subflows(env, CLIENT, 2) ||
+	    policy_values(env, CLIENT, v, 2))
+		return;
+	ASSERT_EQ(v[1].tos, 0x28, "TOS");
+	ASSERT_EQ(v[1].priority, priority, "priority");
+}
+
 /* The kernel refuses one option: it is counted, and the others are set */
 static void test_refused(struct mark_env *env)
 {
@@ -264,6 +286,7 @@ static const struct mark_test tests[] = {
 	CASE("keepalive", AF_INET, keepalive, NULL, "timer:(keepalive", SETS(KEEPALIVE),
 	     .keep_idle = 10, .keep_intvl = 2, .keep_cnt = 3),
 	{ "mark_mask", 3, test_mark_mask },
+	{ "tos_keeps", 2, test_tos_keeps },
 	{ "refused", 3, test_refused },
 	{ "upstream", 2, test_upstream },
 	{ "pacing_rate", 1, test_pacing_rate },

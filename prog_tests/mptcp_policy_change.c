@@ -124,6 +124,22 @@ static void test_chosen_address(struct mark_env *env)
 	ASSERT_EQ(set.stats[1].matched, 1, "matched");
 }
 
+/* And then whether it is a backup, too: here it is, as is the join of the endpoint itself */
+static void test_chosen_backup(struct mark_env *env)
+{
+	struct mptcp_policy *skel = policy_start(env, AF_INET, by_backup, 2);
+	struct mptcp_ruleset set;
+
+	if (!skel || mark_watch(env, CLIENT, "ip daddr 10.0.2.2", "7") ||
+	    mark_ip(env, CLIENT, "mptcp endpoint add 10.0.2.1 id 2 subflow backup") ||
+	    mark_ip(env, SERVER, "mptcp endpoint add 10.0.2.2 signal") ||
+	    mark_listen(env, "0.0.0.0") || mark_connect(env, "10.0.1.2") ||
+	    mark_wait_subflows(env, CLIENT, 3) || policy_get(skel, &set))
+		return;
+	mark_expect(env, CLIENT, MARKS(OTHER_MARK, BACKUP_MARK, BACKUP_MARK), 3);
+	ASSERT_EQ(set.stats[1].matched, 1, "matched as if it were none");
+}
+
 /* An endpoint is deleted and added again: its new subflow comes to the same rule */
 static void test_returns(struct mark_env *env)
 {
@@ -211,6 +227,8 @@ static void test_no_memory(struct mark_env *env)
 		return;
 	mark_expect(env, CLIENT, MARKS(OTHER_MARK, OTHER_MARK), 2);
 	ASSERT_EQ(set.failed, 2, "failed");
+	if (!policy_apply(env, CLIENT, skel, by_backup, 2) && !policy_get(skel, &set))
+		ASSERT_EQ(set.failed, 2, "failed, of those that exist");
 }
 
 static void test_plain_tcp(struct mark_env *env)
@@ -338,6 +356,35 @@ destroy:
 	remove_cgroup(MARK_DEEP);
 }
 
+/* A policy for a cgroup below, applied to a subflow that another one has looked at */
+static void test_nested_later(struct mark_env *env)
+{
+	static const struct mptcp_policy_rule rules[] = {
+		{ RULE_IS(MPTCP_IS_BACKUP), RULE_MARK(5) },
+		{ RULE_MARK(6) },
+	};
+	struct mptcp_policy *outer = policy_start(env, AF_INET, by_backup, 2), *inner;
+	int i;
+
+	if (!outer || mark_prepare(env, AF_INET, NULL, 2) ||
+	    mark_connect_from(env, "10.0.1.2", MARK_NESTED, &env->conn) ||
+	    mark_wait_subflows(env, CLIENT, 2))
+		return;
+	mark_expect(env, CLIENT, MARKS(8, 8), 2);
+	inner = policy_twin(outer, false, rules, 2);
+	if (!inner || policy_attach(inner, MARK_NESTED, env->nested_fd) ||
+	    policy_apply(env, CLIENT, inner, rules, 2))
+		goto destroy;
+	for (i = 0; i < 4; i++) {
+		mark_expect(env, CLIENT, MARKS(6, i & 1 ? 5 : 6), 2);
+		if (mark_ip(env, CLIENT, "mptcp endpoint change id 2 %s",
+			    i & 1 ? "nobackup" : "backup"))
+			break;
+	}
+destroy:
+	mptcp_policy__destroy(inner);
+}
+
 /* To the subflows that there are; the other network namespace is not looked at */
 static void test_apply(struct mark_env *env)
 {
@@ -359,6 +406,28 @@ static void test_apply(struct mark_env *env)
 	mark_expect(env, CLIENT, MARKS(8, 8, 8), 3);
 	if (!mark_ip(env, CLIENT, "mptcp endpoint change id 2 backup"))
 		mark_expect(env, CLIENT, MARKS(8, BACKUP_MARK, 8), 3);
+}
+
+/* Options, and not the mark alone; and another one as the flag changes */
+static void test_apply_options(struct mark_env *env)
+{
+	static const struct mptcp_policy_rule rules[] = {
+		{ RULE_IS(MPTCP_IS_BACKUP), .actions = SETS(SYNCNT), .syncnt = 3 },
+		{ RULE_ORDINAL(2), .actions = SETS(MARK) | SETS(USER_TIMEOUT), .mark = 7,
+		  .mark_mask = ~0U, .user_timeout = 2000 },
+	};
+	struct mptcp_policy *skel = policy_start(env, AF_INET, &by_backup[1], 1);
+	struct mptcp_policy_values v[2] = {};
+
+	if (!skel || mark_start(env, AF_INET, NULL, 2) ||
+	    policy_apply(env, CLIENT, skel, rules, 2) || policy_values(env, CLIENT, v, 2))
+		return;
+	mark_expect(env, CLIENT, MARKS(8, 7), 2);
+	ASSERT_EQ(v[0].user_timeout, 0, "user timeout of subflow 1");
+	ASSERT_EQ(v[1].user_timeout, 2000, "user timeout of subflow 2");
+	if (!mark_ip(env, CLIENT, "mptcp endpoint change id 2 backup") &&
+	    !policy_values(env, CLIENT, v, 2))
+		ASSERT_EQ(v[1].syncnt, 3, "SYN retries of subflow 2");
 }
 
 /* What is known of a subflow when a policy is applied to it serves when it changes later */
@@ -402,6 +471,7 @@ static const struct mark_test tests[] = {
 	{ "backup_of_peer", 2, test_backup_of_peer },
 	{ "backup_initial", 2, test_backup_initial },
 	{ "chosen_address", 2, test_chosen_address },
+	{ "chosen_backup", 2, test_chosen_backup },
 	{ "returns", 3, test_returns },
 	{ "reconnect", 3, test_reconnect },
 	{ "busy", 3, test_busy },
@@ -409,7 +479,9 @@ static const struct mark_test tests[] = {
 	{ "plain_tcp", 1, test_plain_tcp },
 	{ "replaced", 3, test_replaced },
 	{ "nested", 3, test_nested },
+	{ "nested_later", 2, test_nested_later },
 	{ "apply", 3, test_apply },
+	{ "apply_options", 2, test_apply_options },
 	{ "apply_backup", 3, test_apply_backup },
 };
 

@@ -83,6 +83,29 @@ static void test_late_join(struct mark_env *env)
 	ASSERT_EQ(set.unmatched, 1, "unmatched");
 }
 
+/*
+ * With the id, the kernel copies the options of the MPTCP socket: the rule's come back, and
+ * what the application has set stays
+ */
+static void test_late_options(struct mark_env *env)
+{
+	static const struct mptcp_policy_rule rules[] = {
+		{ RULE_ORDINAL(2), .actions = SETS(TOS), .tos = 0x28 },
+	};
+	struct mptcp_policy *skel = policy_start(env, AF_INET, rules, 1);
+	struct mptcp_policy_values v[2] = {};
+	int priority = 3;
+
+	if (!skel || mark_start_server(env, MARK_CGROUP, AF_INET, 1) ||
+	    !ASSERT_OK(setsockopt(env->conn.fd[SERVER], SOL_SOCKET, SO_PRIORITY, &priority,
+				  sizeof(priority)), "setsockopt(SO_PRIORITY)") ||
+	    join_late(env, skel, 0, 1, NULL) ||
+	    mark_wait(!policy_values(env, SERVER, v, 2) && !v[1].cb_flags))
+		return;
+	ASSERT_EQ(v[1].tos, 0x28, "TOS");
+	ASSERT_EQ(v[1].priority, priority, "priority");
+}
+
 /* The policy is replaced while a join has no id: the new one counts it, too */
 static void test_late_replaced(struct mark_env *env)
 {
@@ -160,6 +183,55 @@ static void test_neighbour(struct mark_env *env)
 		goto destroy;
 	mark_wait(!policy_values(env, SERVER, v, 2) &&
 		  (v[1].mark == 2 || mark_send(&env->conn, SERVER, MARK_BULK)));
+destroy:
+	mptcp_mark_neighbour__destroy(other);
+}
+
+/* What others answer, to a callback that we do not know and for a socket that is none of ours */
+static void test_reply(struct mark_env *env)
+{
+	struct mptcp_policy *skel = policy_start(env, AF_INET, &by_backup[1], 1);
+	struct mptcp_mark_neighbour *other = mptcp_mark_neighbour__open_and_load();
+	int fd, proto = env->n;
+
+	if (!skel || !ASSERT_OK_PTR(other, "load neighbour"))
+		goto destroy;
+	mark_detach(env->own);
+	other->bss->answers = proto == IPPROTO_MPTCP ? BPF_SOCK_OPS_NEEDS_ECN :
+						       BPF_SOCK_OPS_RWND_INIT;
+	other->bss->answer = proto == IPPROTO_MPTCP ? 1 : 2;
+	if (mark_attach(other->progs.neighbour, &other->links.neighbour, env->cgroup_fd) ||
+	    policy_attach(skel, MARK_CGROUP, env->cgroup_fd) ||
+	    mark_sysctl(env, "net/ipv4/tcp_ecn", "0") ||
+	    (proto == IPPROTO_MPTCP ?
+	     mark_watch(env, CLIENT, "tcp flags & (syn | ecn | cwr) == syn | ecn | cwr", "8") :
+	     mark_watch(env, CLIENT, "tcp flags syn tcp window < 6000", "0")) ||
+	    mark_listen_from(env, "10.0.1.2", NULL, proto))
+		goto destroy;
+	fd = mark_socket(env, CLIENT, MARK_CGROUP, AF_INET, SOCK_STREAM, proto);
+	mark_connect_fd(env, fd);
+destroy:
+	mptcp_mark_neighbour__destroy(other);
+}
+
+/* Flags that were there before a policy was applied are others' */
+static void test_flags_of_others(struct mark_env *env)
+{
+	struct mptcp_policy *skel = policy_start(env, AF_INET, &by_backup[1], 1);
+	struct mptcp_mark_neighbour *other = mptcp_mark_neighbour__open_and_load();
+	struct mptcp_policy_values v[2] = {};
+
+	if (!skel || !ASSERT_OK_PTR(other, "load neighbour"))
+		goto destroy;
+	other->bss->keep = ~0;
+	other->bss->ask_for = BPF_SOCK_OPS_PARSE_ALL_HDR_OPT_CB_FLAG;
+	if (mark_attach(other->progs.neighbour, &other->links.neighbour, env->cgroup_fd) ||
+	    mark_start_server(env, MARK_CGROUP, AF_INET, 2) ||
+	    policy_apply(env, SERVER, skel, by_backup, 2) || policy_values(env, SERVER, v, 2))
+		goto destroy;
+	ASSERT_EQ(v[1].cb_flags, BACKUP_FLAGS, "with backup");
+	if (!policy_apply(env, SERVER, skel, &by_backup[1], 1) && !policy_values(env, SERVER, v, 2))
+		ASSERT_EQ(v[1].cb_flags, other->bss->ask_for, "without backup again");
 destroy:
 	mptcp_mark_neighbour__destroy(other);
 }
@@ -270,11 +342,15 @@ static const struct mark_test tests[] = {
 	{ "same_number", 3, test_same_number },
 	{ "same_rule", 2, test_same_rule },
 	{ "late_join", 2, test_late_join },
+	{ "late_options", 2, test_late_options },
 	{ "late_replaced", 2, test_late_replaced },
 	{ "late_closed", 2, test_late_closed },
 	{ "late_flags", 2, test_late_flags },
 	{ "takes_flags", 2, test_neighbour, .n = false },
 	{ "lets_go", 2, test_neighbour, .n = true },
+	{ "reply", 1, test_reply, .n = IPPROTO_MPTCP },
+	{ "reply_tcp", 1, test_reply, .n = IPPROTO_TCP },
+	{ "flags_of_others", 2, test_flags_of_others },
 	{ "new_subflows", 3, test_new_subflows },
 	{ "no_rule", 2, test_no_rule },
 	{ "flags", 2, test_flags },

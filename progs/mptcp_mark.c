@@ -109,6 +109,8 @@ int mptcp_mark(struct bpf_sock_ops *skops)
 		return 1;
 	}
 
+	if (skops->op == BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB && is_opened(ssk))
+		return 1;	/* simultaneous open: it has its mark */
 	if (msk->first == (void *)ssk) {
 		ordinal = initial_ordinal(msk);
 	} else {

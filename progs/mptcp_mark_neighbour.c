@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * Somebody else's programs on the same cgroups: one asks for callbacks of
- * accepted joins, counts all that come, and wants ECN where it is told to; the
- * other one answers a getsockopt().
+ * accepted joins, counts all that come, and answers to one; the other one answers
+ * a getsockopt().
  */
 #include "bpf_tracing_net.h"
 #include <bpf/bpf_endian.h>
@@ -14,7 +14,8 @@ char _license[] SEC("license") = "GPL";
 
 int keep, ask_for;	/* flags to keep as a join is accepted, and to set */
 int let_go;		/* flags to clear again as its state changes */
-int ecn;		/* the answer to NEEDS_ECN */
+__u32 answers;		/* the callback that it answers to, or 0 */
+int answer;
 __u32 called[BPF_SOCK_OPS_WRITE_HDR_OPT_CB + 1];	/* by op */
 
 SEC("sockops")
@@ -28,8 +29,8 @@ int neighbour(struct bpf_sock_ops *skops)
 		bpf_sock_ops_cb_flags_set(skops, (flags & keep) | ask_for);
 	if (op == BPF_SOCK_OPS_STATE_CB && join && let_go)
 		bpf_sock_ops_cb_flags_set(skops, flags & ~let_go);
-	if (op == BPF_SOCK_OPS_NEEDS_ECN && ecn)
-		skops->reply = ecn;
+	if (answers && op == answers)
+		skops->reply = answer;
 	if (op <= BPF_SOCK_OPS_WRITE_HDR_OPT_CB)
 		__sync_fetch_and_add(&called[op], 1);
 	return 1;

@@ -55,7 +55,7 @@ struct policy_state {
 	__u32 policy;		/* POLICY_ID of the program that had the rule */
 	__u8 is;		/* the bits of its backup flags as they were then */
 	bool pending;		/* accepted, and has no id yet */
-	bool undecided;		/* opened, and its local address is not known yet */
+	bool undecided;		/* opened, and its local address, with its flags, not known yet */
 	__u8 unused;
 };
 
@@ -131,17 +131,12 @@ static void describe(struct mptcp_policy_subflow *s, struct mptcp_ruleset *polic
 		     struct sock *sk, __u32 ordinal)
 {
 	struct mptcp_subflow_context *subflow = subflow_of(sk);
-	/* One that fell back before its SYN asks for nothing */
-	bool opened = BPF_CORE_READ_BITFIELD(subflow, request_mptcp) ||
-		      BPF_CORE_READ_BITFIELD(subflow, request_join) ||
-		      (!BPF_CORE_READ_BITFIELD(subflow, mp_capable) &&
-		       !BPF_CORE_READ_BITFIELD(subflow, mp_join));
 
 	s->key.ordinal = ordinal;
 	s->key.local_id = subflow->local_id;
 	s->key.remote_id = subflow->remote_id;
 	find_addresses(s, &sk->__sk_common);
-	s->key.is = (opened ? MPTCP_IS_OPENED : MPTCP_IS_ACCEPTED) |
+	s->key.is = (is_opened(sk) ? MPTCP_IS_OPENED : MPTCP_IS_ACCEPTED) |
 		    (mptcp_policy_is_mapped(&s->remote) ? MPTCP_IS_INET : MPTCP_IS_INET6);
 	if (policy->looks_at & MPTCP_POLICY_BACKUP)
 		s->key.is |= backup_bits(subflow);
@@ -199,8 +194,11 @@ static __u32 apply(void *ctx, struct mptcp_ruleset *policy, struct sock *sk,
 	if (!(set & ~(1 << MPTCP_SET_MARK)))
 		return number;		/* most rules set nothing else */
 	SET(CONGESTION, SOL_TCP, TCP_CONGESTION, rule->congestion);
-	/* Not to be joined with the next load: the verifier wants one kind of pointer in each */
 	priority = sk->sk_priority;
+	/* With its own TOS, the kernel has set another one than that of the MPTCP socket */
+	if (again && bpf_core_cast(sk, struct inet_sock)->tos != rule->tos)
+		priority = BPF_CORE_READ(subflow_of(sk), conn, sk_priority);
+	/* Not to be joined with the next load: the verifier wants one kind of pointer in each */
 	barrier_var(priority);
 	if (set & (1 << MPTCP_SET_PRIORITY))
 		priority = rule->priority;
@@ -240,8 +238,8 @@ static void handle_new(struct bpf_sock_ops *skops, struct bpf_sock *ssk, struct 
 	policy = find_policy(sk);
 	looks_at = policy ? policy->looks_at : 0;
 	pending = join && !id;
-	undecided = subflow->local_id < 0 && (looks_at & MPTCP_POLICY_ENDPOINT);
 	backup = looks_at & MPTCP_POLICY_BACKUP;
+	undecided = subflow->local_id < 0 && (backup || (looks_at & MPTCP_POLICY_ENDPOINT));
 	if (pending || undecided || backup || id != ordinal)
 		state = bpf_sk_storage_get(&policy_states, ssk, NULL, CREATE);
 	if (state) {
@@ -312,7 +310,8 @@ static void handle_change(struct bpf_sock_ops *skops, struct bpf_sock *ssk,
 		state->rule = apply(skops, policy, sk, &s, again ? before | AGAIN : before);
 		state->policy = POLICY_ID;
 	}
-	let_go(skops, &state->flags, backup ? BACKUP_FLAGS : 0);
+	/* A policy of a cgroup below may need them, too */
+	let_go(skops, &state->flags, backup || !policy ? BACKUP_FLAGS : 0);
 }
 
 SEC("sockops")
@@ -348,6 +347,8 @@ int mptcp_policy(struct bpf_sock_ops *skops)
 			handle_change(skops, ssk, state);
 		return 1;
 	}
+	if (skops->op == BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB && is_opened(ssk))
+		return 1;	/* simultaneous open: it has come to its rule */
 	msk = bpf_skc_to_mptcp_sock(ssk);
 	if (!msk)
 		return 1;

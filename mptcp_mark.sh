@@ -215,14 +215,75 @@ test_plain_tcp()
 	return "$rc"
 }
 
+# The mask stays: of 20736, 0x5100, it leaves 0x100
 test_base()
 {
 	local rc=0
 
-	"$user" set "$contained_cgroup/client" -b 0x100 || return
+	attach_again -m 0xfff && "$user" set "$contained_cgroup/client" -b 020736 || return
 	test_download 10.0.1.2 || rc=1
-	"$user" set "$contained_cgroup/client" -b 0
+	attach_again || rc=1
 	test_subflows "$state/out" 1 0x100 || rc=1
+	return "$rc"
+}
+
+# The subflow of mark 3 goes, and another one comes
+replace_third()
+{
+	local address id
+
+	see_marks "$state/marks" &&
+		address="$(sed -n 's/ 0x00000003//p' "$state/marks")" &&
+		id="$(subflows | awk -v from="$address:" 'index($(NF - 2), from) == 1 {
+			print $(NF - 6) }')" &&
+		in_client ip mptcp endpoint delete id "$id" &&
+		busywait "$BUSYWAIT_TIMEOUT" lacks_third &&
+		in_client ip mptcp endpoint add "$address" subflow &&
+		busywait "$BUSYWAIT_TIMEOUT" see_subflows "$state/marks" 3
+}
+
+lacks_third()
+{
+	[ "$(number_of_subflows)" -eq 2 ]
+}
+
+# Those of another connection than in the file $1
+see_others()
+{
+	see_subflows "$1.subflows" 3 && [ "$(token <"$1")" != "$(token <"$1.subflows")" ]
+}
+
+token()
+{
+	awk 'NR == 2 { print $1 }'
+}
+
+# The second connection of a socket, whose ids go on from those of the first: the program
+# keeps the order. $@: what must not lose it
+test_order()
+{
+	local go rc=0
+
+	start_afresh && mkfifo "$state/fifo" || return
+	(enter client python3 -c "
+import ctypes, socket
+s = socket.socket(socket.AF_INET, socket.SOCK_STREAM, 262)  # IPPROTO_MPTCP
+for i in 1, 2:
+    s.connect(('10.0.1.2', $port))
+    s.send(b'G')
+    input()
+    ctypes.CDLL(None).connect(s.fileno(), bytes(16), 16)    # AF_UNSPEC: disconnect
+" <"$state/fifo") &
+	exec {go}>"$state/fifo"
+	busywait "$BUSYWAIT_TIMEOUT" see_subflows "$state/out" 3 && echo >&"$go" &&
+		busywait "$BUSYWAIT_TIMEOUT" see_others "$state/out" && "$@" && replace_third &&
+		see_marks "$state/marks" || rc=1
+	echo >&"$go"
+	exec {go}>&-
+	wait "$!" || rc=1
+	rm "$state/fifo"
+	expect "marks" "$(cut -d ' ' -f 2 "$state/marks" | sort | xargs)" \
+		"0x00000001 0x00000002 0x00000004" || rc=1
 	return "$rc"
 }
 
@@ -347,12 +408,14 @@ run_tests()
 	subtest "marks follow a base set at run time" test_base
 	! has_ipv6 || downloads=5
 	subtest "the program counts what it marked" test_stats $((downloads * 3))
+	subtest "attached again, a connection keeps its order" test_order attach_again
 	subtest_unless "each marking is traced, with -D alone" tracing_lacks test_trace
 	subtest_unless "an unmodified program, made MPTCP by BPF" mptcpify_lacks test_mptcpify
 	subtest_unless "delay and loss: intact, marked 1, 2, 3" netem_lacks test_netem
 	"$user" status "$contained_cgroup/client" -j >"$state/status"
 	subtest_unless "a policy by link: marks, options, counters" mptcpize_lacks test_policy
 	subtest_unless "a new policy, applied to subflows that exist" mptcpize_lacks test_apply
+	subtest "another policy loaded, a connection keeps its order" test_policy_order
 	subtest_unless "policies of a cgroup and of one above" mptcpize_lacks test_nested
 	subtest "each word of a policy is printed as it was read" test_words
 	subtest "policies that cannot be are refused, with the line" test_refusals

@@ -97,29 +97,48 @@ replace_policy()
 			"$user" policy load "$cgroup" - &&
 		see_marks "$state/loaded" &&
 		in_client ip mptcp endpoint change id "$id" backup &&
-		slowwait 10 sees_backup "$id" && "$user" policy apply "$cgroup" &&
+		slowwait 10 sees_backup "$id" && "$user" policy apply "$state/link" &&
 		see_marks "$state/applied"
 }
 
 test_apply()
 {
-	local cgroup="$contained_cgroup/client" rc=0
+	local cgroup="$contained_cgroup/client" link rc=0
 
 	printf 'backup mark 0x11\nmark 0x10' | "$user" policy load "$cgroup" - &&
-		start_afresh || return
+		ln -s "$cgroup" "$state/link" && start_afresh || return
+	link="$(stat -c %i /sys/fs/bpf/mptcp_mark/*/mptcp_policy)"
 	held_download "http://10.0.1.2:$port/file" "$state/out" replace_policy || rc=1
 	expect_marks "at first" "$state/before" 0x10 0x10 0x10 || rc=1
 	expect_marks "under a policy that was loaded only" "$state/loaded" 0x10 0x10 0x10 || rc=1
 	expect_marks "of a subflow that became a backup" "$state/changed" 0x10 0x10 0x21 || rc=1
 	expect_marks "once the policy was applied" "$state/applied" 0x10 0x22 0x21 || rc=1
+	# Detached, even for an instant, it would have another one
+	expect "link" "$(stat -c %i /sys/fs/bpf/mptcp_mark/*/mptcp_policy)" "$link" || rc=1
 	"$user" policy flush "$cgroup" || rc=1
 	return "$rc"
 }
 
-# $1: cgroup whose policy is applied, in a download
+load_policy_by_ordinal()
+{
+	printf 'ordinal %d mark %d\n' 1 1 2 2 3 3 4 4 |
+		"$user" policy load "$contained_cgroup/client" -
+}
+
+test_policy_order()
+{
+	local rc=0
+
+	load_policy_by_ordinal && test_order load_policy_by_ordinal || rc=1
+	"$user" policy flush "$contained_cgroup/client" || rc=1
+	return "$rc"
+}
+
+# $1: cgroup that gets the policy "mark $2", also for the subflows of a download
 see_applied()
 {
-	see_subflows "$state/before" 3 && "$user" policy apply "$1" && see_marks "$state/applied"
+	see_subflows "$state/before" 3 && echo "mark $2" | "$user" policy load "$1" - &&
+		"$user" policy apply "$1" && see_marks "$state/applied"
 }
 
 # A policy for the client, and one for the cgroup above, which has the server, too
@@ -129,11 +148,11 @@ test_nested()
 
 	echo "mark 9" | "$user" policy load "$outer" - && load_policy_by_link client &&
 		start_afresh || return
-	held_download "http://10.0.1.2:$port/file" "$state/out" see_applied "$outer" || rc=1
+	held_download "http://10.0.1.2:$port/file" "$state/out" see_applied "$outer" 8 || rc=1
 	expect_marks "under the inner policy" "$state/applied" 1 2 3 || rc=1
 	"$user" policy flush "$inner" && start_afresh || return
-	held_download "http://10.0.1.2:$port/file" "$state/out" see_applied "$outer" || rc=1
-	expect_marks "under the outer policy" "$state/applied" 9 9 9 || rc=1
+	held_download "http://10.0.1.2:$port/file" "$state/out" see_applied "$outer" 10 || rc=1
+	expect_marks "under the outer policy" "$state/applied" 10 10 10 || rc=1
 	"$user" policy flush "$outer" || rc=1
 	expect "what is pinned" "$(find /sys/fs/bpf -name "mptcp*")" "" || rc=1
 	return "$rc"

@@ -108,7 +108,7 @@ static __u32 parse_u32(const char *what, const char *text)
 	char *end;
 
 	errno = 0;
-	value = strtoull(text, &end, 0);
+	value = strtoull(text, &end, !strncasecmp(text, "0x", 2) ? 16 : 10);
 	if (errno || end == text || *end || strchr(text, '-') || value > 0xffffffff)
 		die("%s is a number of 32 bits, as 32 or 0x20, not '%s'", what, text);
 	return value;
@@ -161,15 +161,24 @@ static const struct option long_options[] = {
 	{}
 };
 
+static void check_output(void)
+{
+	if (fflush(stdout) || ferror(stdout))
+		die("the output could not be written");
+}
+
 static void __noreturn print_and_exit(const char *text)
 {
 	fputs(text, stdout);
-	exit(fflush(stdout) != 0);
+	check_output();
+	exit(0);
 }
 
 static void parse_option(const struct verb *verb, int opt, char **argv,
 			 struct mark_options *options)
 {
+	if (opt == '?' && optopt)	/* one letter of some, perhaps */
+		die("unknown option '-%c': see --help", optopt);
 	if (opt == '?')
 		die("unknown option '%s': see --help", argv[optind - 1]);
 	if (opt == ':')
@@ -236,13 +245,38 @@ static const struct verb *find_verb(int *argc, char ***argv)
 	return verb;
 }
 
+static int do_verb(const struct verb *verb, const char *object, const char *file,
+		   const struct mark_options *options, char **command)
+{
+	if (!strcmp(verb->name, "policy check"))
+		return do_policy(verb->name, object, NULL, options);
+	if (geteuid())
+		die("must be root: use sudo");
+	watch_refusals();
+	if (!strncmp(verb->name, "policy ", 7))
+		return do_policy(verb->name, object, file, options);
+	if (!strcmp(verb->name, "run"))
+		return do_run(object, options, command);
+	if (!strcmp(verb->name, "attach"))
+		return do_attach(object, options);
+	if (!strcmp(verb->name, "load"))
+		return do_load(object, options);
+	if (!strcmp(verb->name, "set"))
+		return do_set(object, options);
+	if (!strcmp(verb->name, "detach"))
+		return do_detach(object);
+	if (!strcmp(verb->name, "status"))
+		return do_status(object, options);
+	return do_show(options);
+}
+
 int main(int argc, char **argv)
 {
 	struct mark_options options = { .mask = ~0U };
 	const struct verb *verb;
 	char **command = NULL;
 	const char *operand[2] = {}, *object, *file;
-	int opt, num = 0, max;
+	int opt, num = 0, max, rc;
 
 	if (argc < 2)
 		die("what to do? See --help");
@@ -286,24 +320,7 @@ int main(int argc, char **argv)
 		die("'%s' takes no '%s': see --help", verb->name, argv[optind]);
 	if (!strcmp(verb->name, "set") && !options.has_base && !options.has_mask)
 		die("'set' needs -b, -m, or both: see --help");
-	if (!strcmp(verb->name, "policy check"))
-		return do_policy(verb->name, object, NULL, &options);
-	if (geteuid())
-		die("must be root: use sudo");
-	watch_refusals();
-	if (!strncmp(verb->name, "policy ", 7))
-		return do_policy(verb->name, object, file, &options);
-	if (!strcmp(verb->name, "run"))
-		return do_run(object, &options, command);
-	if (!strcmp(verb->name, "attach"))
-		return do_attach(object, &options);
-	if (!strcmp(verb->name, "load"))
-		return do_load(object, &options);
-	if (!strcmp(verb->name, "set"))
-		return do_set(object, &options);
-	if (!strcmp(verb->name, "detach"))
-		return do_detach(object);
-	if (!strcmp(verb->name, "status"))
-		return do_status(object, &options);
-	return do_show(&options);
+	rc = do_verb(verb, object, file, &options, command);
+	check_output();
+	return rc;
 }

@@ -193,7 +193,7 @@ static int policy_show(const char *path, bool json)
 		show_json(&set);
 	else
 		show_text(&set, true);
-	return fflush(stdout) != 0;
+	return 0;
 }
 
 static void apply_here(struct bpf_link *link)
@@ -265,7 +265,7 @@ static int policy_apply(const char *path)
 	link = bpf_program__attach_iter(skel->progs.mptcp_policy_apply, NULL);
 	if (!link)
 		die("sockets cannot be read: %s", strerror(errno));
-	tree = fts_open(paths, FTS_PHYSICAL | FTS_NOCHDIR | FTS_NOSTAT, NULL);
+	tree = fts_open(paths, FTS_COMFOLLOW | FTS_PHYSICAL | FTS_NOCHDIR | FTS_NOSTAT, NULL);
 	while (tree && (entry = fts_read(tree))) {
 		if (entry->fts_info != FTS_D)
 			continue;
@@ -304,7 +304,7 @@ static int policy_check(const char *file)
 	policy_read(file, &set);
 	show_text(&set, false);
 	warn_of(&set);
-	return fflush(stdout) != 0;
+	return 0;
 }
 
 int policy_flush(const char *path)

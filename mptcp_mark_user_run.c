@@ -25,10 +25,7 @@ static void __noreturn become(int cgroup, char **command, const sigset_t *mask)
 
 static bool is_gone(int cgroup)
 {
-	int events = openat(cgroup, "cgroup.events", O_RDONLY | O_CLOEXEC);
-
-	close(events);
-	return events < 0;
+	return faccessat(cgroup, "cgroup.procs", F_OK, 0);
 }
 
 /* An interrupt from the terminal reaches the command by itself */

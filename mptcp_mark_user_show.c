@@ -478,5 +478,5 @@ int do_show(const struct mark_options *options)
 		free(view.subflows);
 	}
 	mptcp_mark_show__destroy(skel);
-	return fflush(stdout) != 0;
+	return 0;
 }

@@ -36,7 +36,8 @@ static void print_json(const char *path, const struct attachment *att,
 	jsonw_uint_field(json, "prog_id", att->prog_id);
 	jsonw_string_field(json, "by", by_names[att->by]);
 	jsonw_bool_field(json, "table", att->table);
-	jsonw_bool_field(json, "mptcpify", att->mptcpify);
+	if (att->by == BY_ATTACH)	/* of others, it is not known */
+		jsonw_bool_field(json, "mptcpify", att->mptcpify);
 	if (config && stats) {
 		jsonw_uint_field(json, "base", config->base);
 		jsonw_uint_field(json, "mask", config->mask);

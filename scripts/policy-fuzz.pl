@@ -88,6 +88,7 @@ sub shown
 }
 
 srand $seed;
+$| = 1;
 my ($taken, $loaded, $old) = (0, 0, "");
 for my $n (1 .. $times) {
 	my $policy = policy();
@@ -110,5 +111,6 @@ for my $n (1 .. $times) {
 		fail("shown: '" . shown() . "', expected '$old'", $policy) if shown() ne $old;
 		$loaded += !$status;
 	}
+	print "$n of $times policies\n" if $n % 50_000 == 0;
 }
 print "$times policies: $taken taken, of which $loaded loaded\n";

@@ -349,7 +349,8 @@ line_policies()
 	local n=$((short ? 1000 : 1000000)) cgroup="$contained_cgroup/policies"
 
 	mkdir "$cgroup"
-	scripts/policy-fuzz.pl ./mptcp_mark_user "$cgroup" "$n" "$RANDOM" >"$state/out" 2>&1
+	scripts/policy-fuzz.pl ./mptcp_mark_user "$cgroup" "$n" "$RANDOM" 2>&1 |
+		tee "$state/out" | awk '/^[0-9]* of / { print; fflush() }'
 	result "$(tail -n 1 "$state/out")" "$?"
 	./mptcp_mark_user policy flush "$cgroup"
 	rmdir "$cgroup"

@@ -64,11 +64,12 @@ end()
 	wait
 }
 
-# What a fault leaves unused is not its point; what it keeps from coming need not
-# be waited for as long as on a busy machine
+# $@: test_progs, mptcp_mark_user. What a fault leaves unused is not its point; what it
+# keeps from coming need not be waited for as long as on a busy machine
 build()
 {
-	make -C "$copy" SAN_CFLAGS="-DMARK_TIMEOUT_MS=5000 -O0" >"$copy/log" 2>&1
+	make -C "$copy" SAN_CFLAGS="-DMARK_TIMEOUT_MS=5000 -O0" "${@/#/$copy/}" \
+		>"$copy/log" 2>&1
 }
 
 # One of the C files alone, which is built the sooner
@@ -122,7 +123,7 @@ run_script()
 # applied to all of the file
 mutate()
 {
-	local program="$1" subtest="$2" name="$3" fault="$4" result
+	local program="$1" subtest="$2" name="$3" fault="$4" what=test_progs result
 
 	[ ! -e "$src/progs/$1" ] || program="progs/$1"
 
@@ -131,7 +132,11 @@ mutate()
 	tried[$subtest]=1
 	[ $((read_so_far++ % workers)) -eq "$worker" ] || return 0
 
-	[[ "$subtest" = mptcp_mark.sh/* ]] || keep_test "${subtest%/*}"
+	if [[ "$subtest" = mptcp_mark.sh/* ]]; then
+		what=mptcp_mark_user
+	else
+		keep_test "${subtest%/*}"
+	fi
 	{
 		# Headers are read by other compilers, too
 		printf '#ifdef __clang__\n#pragma clang diagnostic ignored "-Wunused"\n#endif\n'
@@ -139,9 +144,9 @@ mutate()
 	} >"$copy/$program"
 	if tail -n +4 "$copy/$program" | cmp -s - "$src/$program"; then
 		result="the fault does not apply"
-	elif ! build; then
+	elif ! build "$what"; then
 		result="does not build: $(grep -m 1 error "$copy/log")"
-	elif [[ "$subtest" = mptcp_mark.sh/* ]]; then
+	elif [ "$what" = mptcp_mark_user ]; then
 		run_script "${subtest#*/}"
 	else
 		run_c_test "$subtest"

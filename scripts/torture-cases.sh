@@ -137,6 +137,8 @@ line_surroundings()
 		chown 65534 /sys/fs/bpf/mptcp_mark; touch /dev/shm/root/file
 		ln -s /dev/shm/root /sys/fs/bpf/mptcp_mark/4294967296999' \
 		'./mptcp_mark_user status; rc=$?; [ -e /dev/shm/root/file ] || rc=99; exit "$rc"'
+	try "a full disk for what is printed, ./mptcp_mark_user" "output" "" \
+		'./mptcp_mark_user status -j >/dev/full'
 	try_all "TMPDIR is full" "/dev/shm/t" 'mkdir /dev/shm/t; export TMPDIR=/dev/shm/t
 		mount -t tmpfs -o size=4k none $TMPDIR; echo >$TMPDIR/x'
 	try_all "/run is full" "no room" 'mount -t tmpfs -o size=4k none /run; echo >/run/x'
@@ -350,7 +352,7 @@ line_policies()
 
 	mkdir "$cgroup"
 	scripts/policy-fuzz.pl ./mptcp_mark_user "$cgroup" "$n" "$RANDOM" 2>&1 |
-		tee "$state/out" | awk '/^[0-9]* of / { print; fflush() }'
+		tee "$state/out" | sed -un '/^[0-9]* of /p'
 	result "$(tail -n 1 "$state/out")" "$?"
 	./mptcp_mark_user policy flush "$cgroup"
 	rmdir "$cgroup"

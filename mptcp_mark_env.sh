@@ -297,7 +297,8 @@ subflows()
 # Of the SYNs of the client, over IPv4: so few that none is dropped
 start_capture()
 {
-	in_client tcpdump -Z root -i any --immediate-mode -U -w "$1" \
+	# Not by in_client, a function, whose process would be another one than tcpdump's
+	ip netns exec "$ns_client" tcpdump -Z root -i any --immediate-mode -U -w "$1" \
 		"port $port and tcp[tcpflags] & (tcp-syn|tcp-ack) == tcp-syn" 2>"$1.log" &
 	capture_pid=$!
 	busywait "$BUSYWAIT_TIMEOUT" grep -q "listening on" "$1.log" && return

@@ -14,10 +14,6 @@
  */
 #include "repro.h"
 
-#ifndef IP_LOCAL_PORT_RANGE
-#define IP_LOCAL_PORT_RANGE 51
-#endif
-
 static const struct {
 	const char *name;
 	int option, value;
@@ -30,7 +26,7 @@ static const struct {
 
 int main(void)
 {
-	int listener, client, faults = 0;
+	int listener, client, refused = 0, faults = 0;
 
 	start();
 	listener = new_listener();
@@ -46,8 +42,11 @@ int main(void)
 		must(getsockopt(client, SOL_IP, options[i].option, &value, &len));
 		printf("%s: %s, and then it is %d\n", options[i].name,
 		       error ? strerror(error) : "set", value);
+		refused += !!error;
 		faults += error && value;
 	}
+	if (!refused)
+		result(CANNOT, "nothing was refused");
 	if (faults)
 		result(FAULT, "%d options were refused, and are set", faults);
 	result(RIGHT, "what is refused is not set");

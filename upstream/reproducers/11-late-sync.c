@@ -80,6 +80,8 @@ int main(void)
 	must(send(client, "x", 1, 0));
 	for (int i = 0; i < 100 && __atomic_load_n(&skel->bss->calls, __ATOMIC_RELAXED) < 2; i++)
 		usleep(50000);
+	if (__atomic_load_n(&skel->bss->calls, __ATOMIC_RELAXED) < 2)
+		result(CANNOT, "no join came while the server was busy");
 	zero.range.start = (uintptr_t)page;
 	must(ioctl(uffd, UFFDIO_ZEROPAGE, &zero));
 	pthread_join(thread, NULL);

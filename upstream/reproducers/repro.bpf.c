@@ -22,13 +22,17 @@ void *bpf_rdonly_cast(const void *obj, __u32 btf_id) __ksym;
 	((type *)bpf_rdonly_cast((ptr), bpf_core_type_id_kernel(type)))
 
 struct look look;
-int calls, err, holding;
+int calls, err;
+int holding;		/* an iterator holds the subflow now */
+int held, waited;	/* it did as an option was set, and did no more afterwards */
 int rcvlowat = 1000000;
 int hold_ms = 2000;
 
 static int set(void *ctx, int level, int name, int val)
 {
+	held = *(volatile int *)&holding;
 	err = bpf_setsockopt(ctx, level, name, &val, sizeof(val));
+	waited = held && !*(volatile int *)&holding;
 	__sync_fetch_and_add(&calls, 1);
 	return err;
 }
@@ -77,8 +81,9 @@ int BPF_PROG(graft_rcvlowat, struct sock *sk, struct socket *parent)
 SEC("lsm_cgroup/inet_csk_clone")
 int BPF_PROG(clone_sndbuf, struct sock *newsk, const struct request_sock *req)
 {
-	if (newsk->sk_protocol == IPPROTO_TCP)
-		set(newsk, SOL_SOCKET, SO_SNDBUF, 200000);
+	if (newsk->sk_protocol == IPPROTO_TCP &&
+	    !set(newsk, SOL_SOCKET, SO_SNDBUF, 200000))
+		set(newsk, SOL_TCP, TCP_NOTSENT_LOWAT, LOOK_LOWAT);
 	return 1;
 }
 

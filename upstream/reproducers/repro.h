@@ -29,6 +29,10 @@
 #define MPTCP_INFO	1
 #define MPTCP_FULL_INFO	4
 
+#ifndef IP_LOCAL_PORT_RANGE	/* not in every libc's headers yet */
+#define IP_LOCAL_PORT_RANGE	51
+#endif
+
 #define PORT		10000
 
 #define ARRAY_SIZE(a)	(sizeof(a) / sizeof((a)[0]))

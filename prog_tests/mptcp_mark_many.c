@@ -10,10 +10,13 @@
 
 static void test_at_once(struct mark_env *env)
 {
-	const struct rlimit fds = { 2 * AT_ONCE + 100, 2 * AT_ONCE + 100 };
+	const rlim_t files = 2 * AT_ONCE + 100;
 	static struct mark_conn conn[AT_ONCE];
+	struct rlimit before, fds;
 	int i, n;
 
+	getrlimit(RLIMIT_NOFILE, &before);
+	fds = (struct rlimit){ MAX(before.rlim_cur, files), MAX(before.rlim_max, files) };
 	if (setrlimit(RLIMIT_NOFILE, &fds)) {
 		mark_skip("no more open files are allowed than ulimit -n says");
 		return;
@@ -21,12 +24,15 @@ static void test_at_once(struct mark_env *env)
 	if (mark_prepare(env, AF_INET, mark_ordinals, 3))
 		return;
 	for (n = 0; n < AT_ONCE; n++)
-		if (mark_connect_from(env, "10.0.1.2", MARK_CGROUP, &conn[n]))
+		if (mark_connect_from(env, "10.0.1.2", MARK_CGROUP, &conn[n])) {
+			mark_disconnect(&conn[n]);
 			break;
+		}
 	for (i = 0; i < n && !mark_wait(mark_has_subflows(conn[i].fd[CLIENT], 3)); i++)
 		mark_expect_of(conn[i].fd[CLIENT], mark_ordinals, 3);
 	while (n--)
 		mark_disconnect(&conn[n]);
+	setrlimit(RLIMIT_NOFILE, &before);
 }
 
 static void test_in_turn(struct mark_env *env)
@@ -127,6 +133,7 @@ static void *change(void *skel)
 {
 	while (!READ_ONCE(stop)) {
 		mark_configure(skel, 0x2000, 0xf000);
+		sched_yield();	/* or an emulator may be interrupted here never */
 		mark_configure(skel, 0x100, 0xfff);
 	}
 	return NULL;

@@ -81,7 +81,10 @@ static inline int __printf(3, 4) mark_run_with(const char *netns, const char *cm
 
 static inline bool mark_has_ipv6(void)
 {
-	return !access("/proc/net/if_inet6", F_OK);
+	int fd = socket(AF_INET6, SOCK_STREAM, IPPROTO_MPTCP);
+
+	close(fd);
+	return fd >= 0;
 }
 
 /*
@@ -104,6 +107,25 @@ static inline int mark_ip_links(struct mark_env *env, int end, int family, int f
 		return 0;
 	fputs(words, stderr);
 	return -1;
+}
+
+/* The number that a command prints at an end */
+static inline int __printf(3, 4) mark_number(struct mark_env *env, int end, const char *fmt, ...)
+{
+	char cmd[128];
+	va_list ap;
+	int n = -1;
+	FILE *f;
+
+	va_start(ap, fmt);
+	vsnprintf(cmd, sizeof(cmd), fmt, ap);
+	va_end(ap);
+	f = mark_popen(env->netns[end], cmd, "r");
+	if (f) {
+		ASSERT_EQ(fscanf(f, "%i", &n), 1, cmd);
+		pclose(f);
+	}
+	return n;
 }
 
 /*
@@ -131,6 +153,8 @@ static inline int mark_links(struct mark_env *env, int n)
 			       "addr add dead:beef:%1$d::1/64 dev eth%1$d nodad\n"
 			       "rule add from dead:beef:%1$d::1 table 10%1$d\n"
 			       "route add default table 10%1$d via dead:beef:%1$d::2\n"))) ||
+	       /* Until it has a carrier, the server answers nothing */
+	       mark_wait(!mark_number(env, SERVER, "ip -o link | grep -c NO-CARRIER")) ||
 	       mark_ip(env, SERVER, "mptcp limits set subflows 8 add_addr_accepted 8") ||
 	       mark_ip(env, CLIENT, "mptcp limits set subflows 8 add_addr_accepted 8");
 }
@@ -155,25 +179,6 @@ static inline int mark_sysctl(struct mark_env *env, const char *name, const char
 
 	return mark_run_with(env->netns[CLIENT], "sh", cmd, value, name) ||
 	       mark_run_with(env->netns[SERVER], "sh", cmd, value, name);
-}
-
-/* The number that a command prints at an end */
-static inline int __printf(3, 4) mark_number(struct mark_env *env, int end, const char *fmt, ...)
-{
-	char cmd[128];
-	va_list ap;
-	int n = -1;
-	FILE *f;
-
-	va_start(ap, fmt);
-	vsnprintf(cmd, sizeof(cmd), fmt, ap);
-	va_end(ap);
-	f = mark_popen(env->netns[end], cmd, "r");
-	if (f) {
-		ASSERT_EQ(fscanf(f, "%i", &n), 1, cmd);
-		pclose(f);
-	}
-	return n;
 }
 
 /* What the kernel at an end has counted, by the names of nstat(8) */

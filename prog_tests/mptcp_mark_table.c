@@ -215,7 +215,7 @@ static void *ask(void *arg)
 	}
 	while (!*a->wrong && (a->calls-- > 0 || !READ_ONCE(*a->stop))) {
 		where = rand_r(&a->seed) % 16 ? mem + rand_r(&a->seed) % (4 * page) :
-						(void *)(long)rand_r(&a->seed);
+						(void *)(-1L - rand_r(&a->seed));
 		/* The kernel's workers, which open joins, need the socket, too */
 		if (!(a->calls % 64))
 			usleep(100);

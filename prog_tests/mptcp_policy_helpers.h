@@ -91,7 +91,8 @@ static inline int policy_attach(struct mptcp_policy *skel, const char *cgroup, i
 	__u32 unused = 0;
 
 	skel->bss->own_cgroup = id;
-	return !ASSERT_OK(bpf_map__update_elem(skel->maps.mptcp_policies, &id, sizeof(id), &unused,
+	return !ASSERT_NEQ(id, 0, "id of the cgroup") ||
+	       !ASSERT_OK(bpf_map__update_elem(skel->maps.mptcp_policies, &id, sizeof(id), &unused,
 					       sizeof(unused), 0), "cgroup has a policy") ||
 	       mark_attach(skel->progs.mptcp_policy, &skel->links.mptcp_policy, cgroup_fd);
 }

@@ -57,7 +57,7 @@ static int look(struct mark_env *env, enum sockopt_hook hook, int first, int las
 	struct sockopt_subflow subflows[LINKS + 1] = {};
 	int i, link, have, missing = 0;
 
-	read_subflows(env, CLIENT, subflows);
+	ASSERT_GE(read_subflows(env, CLIENT, subflows), last - first + 1, "subflows");
 	for (i = 0; i < NR; i++) {
 		if (!is_of(i, AF_INET) || skel->bss->results[i].set ||
 		    rows[i].flags & (DEVICE | UNREAD))

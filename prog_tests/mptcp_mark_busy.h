@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* A server in the cgroup, and joins that come while it has its socket locked. */
+/*
+ * Beyond the core: joins that come while a server in the cgroup has its socket locked,
+ * sysctls, and what the kernel counts.
+ */
 #ifndef __MPTCP_MARK_BUSY_H__
 #define __MPTCP_MARK_BUSY_H__
 
@@ -10,6 +13,19 @@
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include "mptcp_mark_helpers.h"
+
+/* At both ends */
+static inline int mark_sysctl(struct mark_env *env, const char *name, const char *value)
+{
+	const char *cmd = "echo %s >/proc/sys/%s\n";
+
+	return mark_run_with(env->netns[CLIENT], "sh", cmd, value, name) ||
+	       mark_run_with(env->netns[SERVER], "sh", cmd, value, name);
+}
+
+/* What the kernel at an end has counted, by the names of nstat(8) */
+#define mark_mib(env, end, name) \
+	mark_number(env, end, "set -- $(nstat -asz %s); echo $3", name)
 
 /* So that the kernel has options to copy to joins that it gives an id later */
 static inline int mark_set_nodelay(struct mark_env *env)

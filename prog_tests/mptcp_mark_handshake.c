@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /* SYN cookies and Fast Open, marked at both ends; and fallback to TCP: rules 4, 6. */
-#include "mptcp_mark_helpers.h"
+#include "mptcp_mark_busy.h"
 
 enum { PLAIN, SYNCOOKIES, FASTOPEN };
 

@@ -103,10 +103,7 @@ static inline int mark_ip_links(struct mark_env *env, int end, int family, int f
 		return -1;
 	for (link = first; link <= last; link++)
 		fprintf(f, words, link, env->netns[CLIENT]);
-	if (ASSERT_OK(pclose(f), "ip -batch -"))
-		return 0;
-	fputs(words, stderr);
-	return -1;
+	return !ASSERT_OK(pclose(f), "ip -batch -");
 }
 
 /* The number that a command prints at an end */
@@ -171,19 +168,6 @@ static inline int mark_endpoint(struct mark_env *env, int link)
 {
 	return mark_endpoints(env, AF_INET, link, link);
 }
-
-/* At both ends */
-static inline int mark_sysctl(struct mark_env *env, const char *name, const char *value)
-{
-	const char *cmd = "echo %s >/proc/sys/%s\n";
-
-	return mark_run_with(env->netns[CLIENT], "sh", cmd, value, name) ||
-	       mark_run_with(env->netns[SERVER], "sh", cmd, value, name);
-}
-
-/* What the kernel at an end has counted, by the names of nstat(8) */
-#define mark_mib(env, end, name) \
-	mark_number(env, end, "set -- $(nstat -asz %s); echo $3", name)
 
 /* Without IPv6, the kernel has no family inet */
 #define MARK_NFT	(mark_has_ipv6() ? "inet" : "ip")

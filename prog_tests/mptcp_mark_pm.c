@@ -2,7 +2,7 @@
 /* Whatever path manager and endpoints create the subflows: rules 1, 2, 4, 8. */
 #include <linux/genetlink.h>
 #include <linux/mptcp.h>
-#include "mptcp_mark_helpers.h"
+#include "mptcp_mark_busy.h"
 #include "netlink_helpers.h"
 
 /* As many joins as the kernel's path manager opens */

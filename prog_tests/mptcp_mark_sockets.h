@@ -75,12 +75,9 @@ static inline int mark_socket(struct mark_env *env, int end, const char *cgroup,
 static inline int mark_listen_from(struct mark_env *env, const char *addr, const char *cgroup,
 				   int proto)
 {
-	struct network_helper_opts opts = {
-		.timeout_ms = MARK_TIMEOUT_MS,
-		.proto = proto,
-		/* With less, SYN cookies: some joins then get lost, net/mptcp/syncookies.c */
-		.backlog = 4096,
-	};
+	/* With a smaller backlog, SYN cookies lose joins: net/mptcp/syncookies.c */
+	struct network_helper_opts opts = { .timeout_ms = MARK_TIMEOUT_MS, .proto = proto,
+					    .backlog = 4096 };
 	struct mark_place place;
 
 	if (mark_enter(env, SERVER, cgroup, &place))

@@ -22,8 +22,7 @@ static void test_plain(struct mark_env *env)
 }
 
 static const struct mark_test tests[] = {
-	{ "plain", 1, test_plain, &(const struct plain_case){ IPPROTO_TCP } },
-	{ "plain_marked", 1, test_plain, &(const struct plain_case){ IPPROTO_TCP, 0x77 } },
+	{ "plain", 1, test_plain, &(const struct plain_case){ IPPROTO_TCP, 0x77 } },
 	{ "plain_to_mptcp", 1, test_plain, &(const struct plain_case){ IPPROTO_MPTCP } },
 };
 

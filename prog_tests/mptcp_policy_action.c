@@ -3,6 +3,7 @@
  * What a rule sets on the subflow that comes to it, and on no other: rule 18.
  * Seen by bpf_getsockopt(), and where it can be by others: inet_diag, the wire.
  */
+#include "mptcp_mark_busy.h"
 #include "mptcp_policy_helpers.h"
 
 #define SECOND	RULE_ORDINAL(2)

@@ -81,6 +81,7 @@ SEC("sockops")
 int mptcp_mark(struct bpf_sock_ops *skops)
 {
 	struct bpf_sock *ssk = skops->sk;
+	struct mptcp_subflow_context *subflow;
 	struct mptcp_mark_config config;
 	struct mptcp_sock *msk;
 	bool pending = false;
@@ -102,15 +103,19 @@ int mptcp_mark(struct bpf_sock_ops *skops)
 	msk = bpf_skc_to_mptcp_sock(ssk);
 	if (!msk)
 		return 1;
-	id = subflow_of(ssk)->subflow_id;
+	subflow = subflow_of(ssk);
+	id = subflow->subflow_id;
 	if (skops->op != BPF_SOCK_OPS_TCP_CONNECT_CB &&
 	    skops->op != BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB) {
 		check_pending(skops, ssk, id);
 		return 1;
 	}
 
-	if (skops->op == BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB && is_opened(ssk))
-		return 1;	/* simultaneous open: it has its mark */
+	/* Not accepted, but opened, at both ends at once: it has its mark */
+	if (skops->op == BPF_SOCK_OPS_PASSIVE_ESTABLISHED_CB &&
+	    !BPF_CORE_READ_BITFIELD(subflow, mp_capable) &&
+	    !BPF_CORE_READ_BITFIELD(subflow, mp_join))
+		return 1;
 	if (msk->first == (void *)ssk) {
 		ordinal = initial_ordinal(msk);
 	} else {

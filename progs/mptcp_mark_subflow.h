@@ -22,17 +22,6 @@ static struct mptcp_subflow_context *subflow_of(const void *ssk)
 			     struct mptcp_subflow_context);
 }
 
-/* Not accepted. One that fell back before its SYN, or as both SYNs crossed, asks for nothing */
-static bool is_opened(const void *ssk)
-{
-	struct mptcp_subflow_context *subflow = subflow_of(ssk);
-
-	return BPF_CORE_READ_BITFIELD(subflow, request_mptcp) ||
-	       BPF_CORE_READ_BITFIELD(subflow, request_join) ||
-	       (!BPF_CORE_READ_BITFIELD(subflow, mp_capable) &&
-		!BPF_CORE_READ_BITFIELD(subflow, mp_join));
-}
-
 /*
  * The callback flags of a socket are shared with all other programs. Remember
  * in *ours those that nobody had set before, and clear no others.

@@ -127,6 +127,17 @@ static __u8 backup_bits(struct mptcp_subflow_context *subflow)
 	return is;
 }
 
+/* Not accepted. One that fell back before its SYN, or as both SYNs crossed, asks for nothing */
+static bool is_opened(const void *ssk)
+{
+	struct mptcp_subflow_context *subflow = subflow_of(ssk);
+
+	return BPF_CORE_READ_BITFIELD(subflow, request_mptcp) ||
+	       BPF_CORE_READ_BITFIELD(subflow, request_join) ||
+	       (!BPF_CORE_READ_BITFIELD(subflow, mp_capable) &&
+		!BPF_CORE_READ_BITFIELD(subflow, mp_join));
+}
+
 static void describe(struct mptcp_policy_subflow *s, struct mptcp_ruleset *policy,
 		     struct sock *sk, __u32 ordinal)
 {

@@ -24,7 +24,6 @@ things()
 	lsns -n -o TYPE,NS -p $$
 	ip netns
 	find /run "$state" -mindepth 1 -path '*/cgroup2/*' -prune -o -print
-	find /tmp -maxdepth 1 -name 'mptcp_mark-*'
 	find . -maxdepth 1
 	# Those of others are attached to other cgroups
 	./mptcp_mark_user status | grep -e "$contained_cgroup" -e "to no cgroup"

@@ -207,7 +207,7 @@ line_vm()
 	if ./vmtest.sh -k 7.3 -t 3600 -e '
 		sysctl -qw net.core.bpf_jit_harden=2
 		for run in 1 2 3 4 5; do
-			kselftest/run_kselftest.sh -c mptcp_mark || exit
+			kselftest/run_kselftest.sh -o 1800 -c mptcp_mark || exit
 		done' >"$log" 2>&1; then
 		ok "five runs on 7.3"
 	else

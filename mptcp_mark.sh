@@ -94,9 +94,9 @@ expect_intact()
 	cmp "$state/www/file" "$1" || fail "$1 is not what the server has"
 }
 
-no_subflows()
+has_subflows()
 {
-	[ "$(number_of_subflows)" -eq 0 ]
+	[ "$(number_of_subflows)" -eq "$1" ]
 }
 
 # Nothing of the downloads before, whose subflows close in their own time: fresh
@@ -104,7 +104,7 @@ no_subflows()
 start_afresh()
 {
 	rm -f "$state/out" "$state"/*.subflows
-	busywait "$BUSYWAIT_TIMEOUT" no_subflows ||
+	busywait "$BUSYWAIT_TIMEOUT" has_subflows 0 ||
 		expect "subflows of before" "$(subflows)" none || return
 	in_client nft flush ruleset
 	set_up_counters
@@ -234,17 +234,11 @@ replace_third()
 
 	see_marks "$state/marks" &&
 		address="$(sed -n 's/ 0x00000003//p' "$state/marks")" &&
-		id="$(subflows | awk -v from="$address:" 'index($(NF - 2), from) == 1 {
-			print $(NF - 6) }')" &&
+		id="$(subflows | endpoint_of "$address")" &&
 		in_client ip mptcp endpoint delete id "$id" &&
-		busywait "$BUSYWAIT_TIMEOUT" lacks_third &&
+		busywait "$BUSYWAIT_TIMEOUT" has_subflows 2 &&
 		in_client ip mptcp endpoint add "$address" subflow &&
 		busywait "$BUSYWAIT_TIMEOUT" see_subflows "$state/marks" 3
-}
-
-lacks_third()
-{
-	[ "$(number_of_subflows)" -eq 2 ]
 }
 
 # Those of another connection than in the file $1

@@ -369,6 +369,12 @@ held_download()
 	}
 }
 
+# Of a view of subflows: the id of the endpoint that has the address $1
+endpoint_of()
+{
+	awk -v from="$1:" 'index($(NF - 2), from) == 1 { print $(NF - 6) }'
+}
+
 # Of a view of subflows: "id:mark id:mark ..." for each connection
 marks_by_connection()
 {

@@ -91,7 +91,7 @@ replace_policy()
 	local cgroup="$contained_cgroup/client" id
 
 	see_subflows "$state/before" 3 || return
-	id="$(awk '$(NF - 2) ~ /^10[.]0[.]3[.]1:/ { print $(NF - 6) }' "$state/before")"
+	id="$(endpoint_of 10.0.3.1 <"$state/before")"
 	see_marks "$state/before" &&
 		printf 'backup mark 0x21\nfrom 10.0.2.0/24 mark 0x22' |
 			"$user" policy load "$cgroup" - &&

@@ -27,6 +27,20 @@ static inline int mark_sysctl(struct mark_env *env, const char *name, const char
 #define mark_mib(env, end, name) \
 	mark_number(env, end, "set -- $(nstat -asz %s); echo $3", name)
 
+/* The client connects to itself: both SYNs cross, and the kernel falls back */
+static inline int mark_connect_itself(struct mark_env *env)
+{
+	struct sockaddr_storage sa;
+	socklen_t len;
+	int fd;
+
+	fd = mark_socket(env, CLIENT, MARK_CGROUP, AF_INET, SOCK_STREAM, IPPROTO_MPTCP);
+	env->conn.fd[CLIENT] = fd;
+	return !ASSERT_OK(make_sockaddr(AF_INET, "10.0.1.1", 8000, &sa, &len), "address") ||
+	       !ASSERT_OK(bind(fd, (void *)&sa, len), "bind") ||
+	       !ASSERT_OK(connect(fd, (void *)&sa, len), "connect");
+}
+
 /* So that the kernel has options to copy to joins that it gives an id later */
 static inline int mark_set_nodelay(struct mark_env *env)
 {

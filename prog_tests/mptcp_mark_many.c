@@ -22,7 +22,7 @@ static void test_at_once(struct mark_env *env)
 		return;
 	}
 	if (mark_prepare(env, AF_INET, mark_ordinals, 3))
-		return;
+		goto restore;
 	for (n = 0; n < AT_ONCE; n++)
 		if (mark_connect_from(env, "10.0.1.2", MARK_CGROUP, &conn[n])) {
 			mark_disconnect(&conn[n]);
@@ -32,6 +32,7 @@ static void test_at_once(struct mark_env *env)
 		mark_expect_of(conn[i].fd[CLIENT], mark_ordinals, 3);
 	while (n--)
 		mark_disconnect(&conn[n]);
+restore:
 	setrlimit(RLIMIT_NOFILE, &before);
 }
 

@@ -317,6 +317,16 @@ static void test_fallback(struct mark_env *env)
 		ASSERT_EQ(set.unmatched, 2, "opened");
 }
 
+/* It was opened, and comes to its rule once, though TCP calls it accepted, too */
+static void test_to_itself(struct mark_env *env)
+{
+	struct mptcp_policy *skel = policy_start(env, AF_INET, &by_backup[1], 1);
+	struct mptcp_ruleset set;
+
+	if (skel && !mark_connect_itself(env) && !policy_get(skel, &set))
+		ASSERT_EQ(set.stats[0].matched, 1, "matched");
+}
+
 /* Ordinals are still known when the first subflow is gone */
 static void test_first_died(struct mark_env *env)
 {
@@ -355,6 +365,7 @@ static const struct mark_test tests[] = {
 	{ "no_rule", 2, test_no_rule },
 	{ "flags", 2, test_flags },
 	{ "fallback", 1, test_fallback },
+	{ "to_itself", 1, test_to_itself },
 	{ "first_died", 3, test_first_died },
 };
 

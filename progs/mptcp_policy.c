@@ -206,7 +206,7 @@ static __u32 apply(void *ctx, struct mptcp_ruleset *policy, struct sock *sk,
 		return number;		/* most rules set nothing else */
 	SET(CONGESTION, SOL_TCP, TCP_CONGESTION, rule->congestion);
 	priority = sk->sk_priority;
-	/* With its own TOS, the kernel has set another one than that of the MPTCP socket */
+	/* The kernel has copied another TOS, and its priority: take that of the MPTCP socket */
 	if (again && bpf_core_cast(sk, struct inet_sock)->tos != rule->tos)
 		priority = BPF_CORE_READ(subflow_of(sk), conn, sk_priority);
 	/* Not to be joined with the next load: the verifier wants one kind of pointer in each */

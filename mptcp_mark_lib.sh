@@ -226,6 +226,18 @@ is_contained()
 	fi
 }
 
+# Become a command to which a cgroup in ours is the root. cgroup_helpers of selftests/bpf
+# make theirs in the root, and enable controllers there: this one has none
+as_cgroup_root()
+{
+	local root="$contained_cgroup/root"
+
+	if ! mkdir "$root" || ! echo "$BASHPID" >"$root/cgroup.procs"; then
+		die "$root cannot be made"
+	fi
+	exec unshare --cgroup "$@"
+}
+
 # ---- KTAP
 
 # $1: ok or not ok, $2: name, the rest: what comes behind "# ", if anything

@@ -56,16 +56,13 @@ keys_lack()
 # several lines; and what tests say of a skip or of an expected failure,
 # "test:SKIP:reason". What passes is not for read, which takes a system call for
 # each byte. What it runs may say something in the middle of a line that passes: that
-# goes its own way. To test_progs, a cgroup of ours that has no controllers is the root.
+# goes its own way.
 run_test_progs()
 {
-	local line reason="" note result name rc why root="$contained_cgroup/root"
+	local line reason="" note result name rc why
 
-	if ! cd "$dir" || ! mkdir "$root"; then
-		die "$root cannot be made"
-	fi
-	exec 3< <(echo "$BASHPID" >"$root/cgroup.procs"
-		  exec unshare --cgroup ./test_progs -v "$@" 2>&1 \
+	cd "$dir" || exit
+	exec 3< <(as_cgroup_root ./test_progs -v "$@" 2>&1 \
 		  > >(exec grep -av --line-buffered -e ':PASS:' -e ' nsec$'))
 	while read -r line <&3; do
 		echo "# $line"

@@ -25,4 +25,4 @@ bench_build: harness
 # BENCH=name, or several; all without
 .PHONY: bench
 bench: bench_build
-	$(Q)cd $(BUILD)/bpf && ./bench_mptcp_mark $(BUILD)/bench.jsonl $(BENCH)
+	$(Q)scripts/bench.sh $(BUILD)/bpf $(BUILD)/bench.jsonl $(BENCH)

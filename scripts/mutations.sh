@@ -123,7 +123,7 @@ run_script()
 # applied to all of the file
 mutate()
 {
-	local program="$1" subtest="$2" name="$3" fault="$4" what=test_progs result
+	local program="$1" subtest="$2" name="$3" fault="$4" what=test_progs result line
 
 	[ ! -e "$src/progs/$1" ] || program="progs/$1"
 
@@ -153,8 +153,11 @@ mutate()
 	fi
 	[ "$result" != caught ] || caught=$((caught + 1))
 	cp "$src/$program" "$copy/$program"
-	[[ "$result" == @(caught|skipped) ]] || missed=$((missed + 1))
-	printf "%-36s %-50s %s\n" "$subtest" "$name" "$result"
+	printf -v line "%-36s %-50s %s" "$subtest" "$name" "$result"
+	echo "$line"
+	[[ "$result" == @(caught|skipped) ]] && return
+	missed=$((missed + 1))
+	echo "$line" >>"$tmp/missed"
 }
 
 # $1: number of a worker
@@ -217,6 +220,7 @@ for subtest in "${subtests[@]}"; do
 	[[ -n "${tried[$subtest]:-}" || "$subtest" != *"$pattern"* ]] || without+=("$subtest")
 done
 [ "${#tried[@]}" -gt 0 ] || die "no fault has '$pattern' in its subtest or its name"
+[ "$missed" -eq 0 ] || cat "$tmp/missed"	# once more, where the end of the output has it
 echo "$caught caught, $missed missed"
 [ -n "$pattern" ] || echo "${#without[@]} subtests without a fault${without[*]:+: ${without[*]}}"
 [ "$missed" -eq 0 ] && { [ -n "$pattern" ] || [ "${#without[@]}" -eq 0 ]; }

@@ -7,6 +7,7 @@
 #define AT_ONCE		1000
 #define IN_TURN		200	/* or as many as MPTCP_MARK_IN_TURN says */
 #define CHURN		50	/* or as many as MPTCP_MARK_CHURN says */
+#define CHANGES		100	/* of base and mask, seen between subflows of a connection */
 
 static void test_at_once(struct mark_env *env)
 {
@@ -139,25 +140,34 @@ static void *change(void *skel)
 	return NULL;
 }
 
-/* Processor 0 for the thread, and the others for us and the kernel's workers */
-static void take_apart(pthread_t thread, const cpu_set_t *all)
+/*
+ * Processor 0 for the thread, and the others for us and the kernel's workers: false if
+ * there is but one
+ */
+static bool take_apart(pthread_t thread, const cpu_set_t *all)
 {
 	cpu_set_t one, others = *all;
 
 	if (CPU_COUNT(all) < 2 || !CPU_ISSET(0, all))
-		return;
+		return false;
 	CPU_ZERO(&one);
 	CPU_SET(0, &one);
 	CPU_CLR(0, &others);
 	pthread_setaffinity_np(thread, sizeof(one), &one);
 	sched_setaffinity(0, sizeof(others), &others);
+	return true;
 }
 
-/* Base and mask change all the time: none is combined with the other's old value */
+/*
+ * Base and mask change all the time: none is combined with the other's old value. On a
+ * busy machine, the thread runs seldom: it takes more connections there.
+ */
 static void test_change(struct mark_env *env)
 {
-	int i, j, seen[2] = {};
+	__u64 deadline = get_time_ns() + MARK_TIMEOUT_MS * 1000000ULL;
 	struct mark_table table;
+	int i, seen[2] = {}, changes = 0;
+	bool apart, other, before;
 	pthread_t thread;
 	cpu_set_t all;
 
@@ -167,23 +177,25 @@ static void test_change(struct mark_env *env)
 	    !ASSERT_OK(pthread_create(&thread, NULL, change, env->skel), "thread"))
 		return;
 	sched_getaffinity(0, sizeof(all), &all);
-	take_apart(thread, &all);
-	for (i = 0; i < 100 && !mark_connect(env, "10.0.1.2"); i++) {
-		if (mark_wait_subflows(env, CLIENT, 9) ||
-		    mark_get_table(env->conn.fd[CLIENT], &table) != 9)
+	apart = take_apart(thread, &all);
+	do {
+		if (mark_connect(env, "10.0.1.2") || mark_wait_subflows(env, CLIENT, 9) ||
+		    !ASSERT_EQ(mark_get_table(env->conn.fd[CLIENT], &table), 9, "subflows"))
 			break;
-		for (j = 0; j < 9; j++) {
-			if (table.subflow[j].mark == 0x2000)
-				seen[1]++;
-			else if (ASSERT_EQ(table.subflow[j].mark, 0x101 + j, "mark"))
-				seen[0]++;
+		for (i = 0; i < 9; i++) {
+			other = table.subflow[i].mark == 0x2000;
+			if (!other && !ASSERT_EQ(table.subflow[i].mark, 0x101 + i, "mark"))
+				break;
+			seen[other]++;
+			changes += i && other != before;
+			before = other;
 		}
 		mark_disconnect(&env->conn);
-	}
+	} while (i == 9 && get_time_ns() < deadline &&
+		 (!seen[0] || !seen[1] || (apart && changes < CHANGES)));
 	sched_setaffinity(0, sizeof(all), &all);
 	WRITE_ONCE(stop, true);
 	pthread_join(thread, NULL);
-	ASSERT_EQ(i, 100, "connections");
 	ASSERT_GT(seen[0], 0, "marks of the one pair");
 	ASSERT_GT(seen[1], 0, "marks of the other");
 }

@@ -3,6 +3,7 @@
  * Attach mptcp_mark to cgroups, and show the subflows that there are. The verbs
  * are in the other files mptcp_mark_user_*.c.
  */
+#include <ctype.h>
 #include <errno.h>
 #include <getopt.h>
 #include <stdarg.h>
@@ -109,7 +110,7 @@ static __u32 parse_u32(const char *what, const char *text)
 
 	errno = 0;
 	value = strtoull(text, &end, !strncasecmp(text, "0x", 2) ? 16 : 10);
-	if (errno || end == text || *end || strchr(text, '-') || value > 0xffffffff)
+	if (!isdigit(*text) || errno || *end || value > 0xffffffff)
 		die("%s is a number of 32 bits, as 32 or 0x20, not '%s'", what, text);
 	return value;
 }

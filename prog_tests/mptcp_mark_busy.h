@@ -23,6 +23,12 @@ static inline int mark_sysctl(struct mark_env *env, const char *name, const char
 	       mark_run_with(env->netns[SERVER], "sh", cmd, value, name);
 }
 
+/* What tests set otherwise is the machine's own: a namespace has its default */
+static inline bool mark_reno_is_default(struct mark_env *env)
+{
+	return mark_number(env, CLIENT, "grep -c reno /proc/sys/net/ipv4/tcp_congestion_control");
+}
+
 /* What the kernel at an end has counted, by the names of nstat(8) */
 #define mark_mib(env, end, name) \
 	mark_number(env, end, "set -- $(nstat -asz %s); echo $3", name)

@@ -31,7 +31,7 @@
 #define ROW(level, opt, ...)	{ #opt, level, opt, __VA_ARGS__ }
 
 /* What bpf_setsockopt() knows, net/core/filter.c, and some that it does not */
-static const struct option_row {
+static struct option_row {
 	const char *name;
 	int level, opt;
 	union sockopt_value new, app;	/* to be set by BPF, and by the application */
@@ -90,6 +90,20 @@ static const struct option_row {
 };
 
 #define NR	ARRAY_SIZE(rows)
+
+/* What is there by default would not be seen to be set */
+static void use_cubic(void)
+{
+	int i;
+
+	for (i = 0; i < NR; i++) {
+		if (rows[i].level != SOL_TCP || rows[i].opt != TCP_CONGESTION)
+			continue;
+		strscpy(rows[i].new.str, "cubic");
+		strscpy(rows[i].app.str, "reno");
+		rows[i].ss = " cubic ";
+	}
+}
 
 /* Sockets of this family have the option */
 static bool is_of(int i, int family)
@@ -216,6 +230,8 @@ static void run_case(struct mark_env *env)
 	struct bpf_link *links[2] = {};
 	int i, err;
 
+	if (mark_reno_is_default(env))
+		use_cubic();
 	/* It sets marks, too */
 	mark_detach(&env->skel->links.mptcp_mark);
 	skel = mptcp_sockopt__open();

@@ -34,10 +34,11 @@ cgroups()
 	find "$contained_cgroup" -mindepth 1 -type d
 }
 
-# The kernel, and other users of this machine, get a moment
+# The kernel, and other users of this machine, get a moment, and so does what goes on
+# without its make
 settles()
 {
-	local deadline=$((SECONDS + 30))
+	local deadline=$((SECONDS + 90))
 
 	until "$@"; do
 		[ "$SECONDS" -lt "$deadline" ] || return

@@ -100,7 +100,8 @@ set_up_links()
 	for ns in "$ns_client" "$ns_server"; do
 		run ip netns exec "$ns" sysctl -qw net.mptcp.enabled=1 || return
 		# Usable at once, link-local ones too: a SYN-ACK need not wait for them
-		! has_ipv6 || run ip netns exec "$ns" sysctl -qw net.ipv6.conf.all.accept_dad=0 \
+		! has_ipv6 || run ip netns exec "$ns" sysctl -qw \
+			net.ipv6.conf.all.disable_ipv6=0 net.ipv6.conf.all.accept_dad=0 \
 			net.ipv6.conf.default.accept_dad=0 || return
 	done
 

@@ -84,8 +84,7 @@ static inline bool mark_has_ipv6(void)
 	int fd = socket(AF_INET6, SOCK_STREAM, IPPROTO_MPTCP);
 
 	close(fd);
-	return fd >= 0 &&
-	       SYS_NOFAIL("grep -q 1 /proc/sys/net/ipv6/conf/default/disable_ipv6");
+	return fd >= 0 && SYS_NOFAIL("grep -q 1 /proc/sys/net/ipv6/conf/default/disable_ipv6");
 }
 
 /*

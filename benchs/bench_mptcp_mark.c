@@ -2,8 +2,8 @@
 /*
  * What marking costs, and how far it goes: bench_mptcp_mark FILE [BENCH …], in
  * the folder of the BPF objects. JSON lines go to FILE. Without a name, all run.
+ * For scripts/bench.sh: the first process of its namespaces, which end with it.
  */
-#include <sys/prctl.h>
 #include <sys/wait.h>
 #include "bench_mptcp_mark.h"
 
@@ -73,7 +73,6 @@ int main(int argc, char **argv)
 		fprintf(stderr, "%s: %s\n", argv[1], strerror(errno));
 		return KSFT_FAIL;
 	}
-	prctl(PR_SET_CHILD_SUBREAPER, 1);
 	libbpf_set_strict_mode(LIBBPF_STRICT_ALL);
 	if (setup_cgroup_environment())
 		return KSFT_FAIL;

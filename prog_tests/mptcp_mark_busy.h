@@ -23,7 +23,7 @@ static inline int mark_sysctl(struct mark_env *env, const char *name, const char
 	       mark_run_with(env->netns[SERVER], "sh", cmd, value, name);
 }
 
-/* What tests set otherwise is the machine's own: a namespace has its default */
+/* To set reno shows nothing where it is the default, which a namespace takes from the machine */
 static inline bool mark_reno_is_default(struct mark_env *env)
 {
 	return mark_number(env, CLIENT, "grep -c reno /proc/sys/net/ipv4/tcp_congestion_control");

@@ -344,7 +344,7 @@ static inline void mark_run(const struct mark_test *tests, int n)
 		if (!test__start_subtest(tests[i].name))
 			continue;
 		if (lacks || (tests[i].ipv6 && !mark_has_ipv6())) {
-			mark_skip("%s", lacks ?: "no IPv6: CONFIG_MPTCP_IPV6=y, not disabled");
+			mark_skip("%s", lacks ?: "no IPv6: CONFIG_IPV6=y, CONFIG_MPTCP_IPV6=y");
 			continue;
 		}
 		e = (struct mark_env){ .skel = skel, .table = table, .data = tests[i].data,

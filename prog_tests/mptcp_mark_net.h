@@ -84,7 +84,7 @@ static inline bool mark_has_ipv6(void)
 	int fd = socket(AF_INET6, SOCK_STREAM, IPPROTO_MPTCP);
 
 	close(fd);
-	return fd >= 0 && SYS_NOFAIL("grep -q 1 /proc/sys/net/ipv6/conf/default/disable_ipv6");
+	return fd >= 0;
 }
 
 /*
@@ -94,9 +94,10 @@ static inline bool mark_has_ipv6(void)
 static inline int mark_ip_links(struct mark_env *env, int end, int family, int first, int last,
 				const char *words)
 {
-	/* For ip without -6, rules are those of IPv4 */
-	FILE *f = mark_popen(env->netns[end], family == AF_INET ? "ip -batch -" :
-			     "ip -6 -batch -", "w");
+	/* For ip without -6, rules are those of IPv4. IPv6 can be off by default */
+	FILE *f = mark_popen(env->netns[end], family == AF_INET6 ?
+			     "echo 0 >/proc/sys/net/ipv6/conf/all/disable_ipv6; ip -6 -batch -" :
+			     "ip -batch -", "w");
 	int link;
 
 	if (!f)
@@ -128,7 +129,6 @@ static inline int __printf(3, 4) mark_number(struct mark_env *env, int end, cons
 /*
  * Links 1 to n: link i has 10.0.i.1 and dead:beef:i::1 at the client, .2 and
  * ::2 at the server. What the client sends from an address leaves by its link.
- *
  * Both ends of a link have another index, or the kernel reports the carrier late:
  * linkwatch_urgent_event(), net/core/link_watch.c
  */

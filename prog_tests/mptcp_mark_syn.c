@@ -16,7 +16,7 @@ static void test_blackhole(struct mark_env *env)
 	mark_expect(env, CLIENT, mark, 2);
 }
 
-/* The third link for mark 2: subflow 2 alone moves there, and may come in there */
+/* The third link for mark 2: subflow 2 alone moves there. A strict rp_filter would drop it */
 static void test_moved(struct mark_env *env)
 {
 	if (mark_watch(env, CLIENT, "oifname eth1", "1") ||

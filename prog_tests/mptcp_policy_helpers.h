@@ -107,7 +107,7 @@ static inline struct mptcp_policy *policy_start(struct mark_env *env, int family
 	static struct mptcp_policy *skel;	/* loaded once in a process */
 
 	if (family == AF_INET6 && !mark_has_ipv6()) {
-		mark_skip("no IPv6: CONFIG_MPTCP_IPV6=y, not disabled");
+		mark_skip("no IPv6: CONFIG_IPV6=y, CONFIG_MPTCP_IPV6=y");
 		return NULL;
 	}
 	if (!skel)

@@ -91,11 +91,16 @@ static struct option_row {
 
 #define NR	ARRAY_SIZE(rows)
 
-/* What is there by default would not be seen to be set */
-static void use_cubic(void)
+/* Instead of reno, in the table */
+static bool use_cubic(struct mark_env *env)
 {
+	const char *available = "/proc/sys/net/ipv4/tcp_available_congestion_control";
 	int i;
 
+	if (!mark_number(env, CLIENT, "grep -c cubic %s", available)) {
+		mark_skip("no congestion control but reno: modprobe tcp_cubic");
+		return false;
+	}
 	for (i = 0; i < NR; i++) {
 		if (rows[i].level != SOL_TCP || rows[i].opt != TCP_CONGESTION)
 			continue;
@@ -103,6 +108,7 @@ static void use_cubic(void)
 		strscpy(rows[i].app.str, "reno");
 		rows[i].ss = " cubic ";
 	}
+	return true;
 }
 
 /* Sockets of this family have the option */
@@ -230,8 +236,8 @@ static void run_case(struct mark_env *env)
 	struct bpf_link *links[2] = {};
 	int i, err;
 
-	if (mark_reno_is_default(env))
-		use_cubic();
+	if (mark_reno_is_default(env) && !use_cubic(env))
+		return;
 	/* It sets marks, too */
 	mark_detach(&env->skel->links.mptcp_mark);
 	skel = mptcp_sockopt__open();

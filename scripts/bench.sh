@@ -25,9 +25,12 @@ esac
 . "$(dirname "$(readlink -f "$0")")/../mptcp_mark_lib.sh"
 check_machine ip setpriv unshare
 
+bench_dir="$(readlink -m "$1")"
+file="$(readlink -m "$2")"
 if is_contained; then
-	cd "$1" || exit
-	as_cgroup_root ./bench_mptcp_mark "${@:2}"
+	cd "$bench_dir" || exit
+	as_cgroup_root ./bench_mptcp_mark "$file" "${@:3}"
 fi
+[[ "$bench_dir" != /run/* && "$file" != /run/* ]] || die "DIR or FILE is below /run: give others"
 contain "$@"
 exit "$contained_rc"

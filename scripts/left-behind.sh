@@ -34,8 +34,8 @@ cgroups()
 	find "$contained_cgroup" -mindepth 1 -type d
 }
 
-# The kernel, and other users of this machine, get a moment, and so does what goes on
-# without its make
+# The kernel, and other users of this machine, get a moment. A benchmark of which the
+# make was killed goes on to its end, a minute at most
 settles()
 {
 	local deadline=$((SECONDS + 90))

@@ -142,8 +142,8 @@ line_signals()
 
 line_bench()
 {
-	kill_often 20 "make bench BENCH=at_once" \
-		"scripts/bench.sh build/bpf build/bench.jsonl at_once"
+	kill_often 20 "make bench BENCH=bulk" \
+		"scripts/bench.sh build/bpf build/bench.jsonl bulk"
 }
 
 line_table()

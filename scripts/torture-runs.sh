@@ -205,7 +205,7 @@ line_vm()
 	local log
 
 	log="$(mktemp -t mptcp_mark-vm-XXXXXX)" || exit
-	if ./vmtest.sh -k 7.3 -t 3600 -e '
+	if ./vmtest.sh -k 7.3 -t 9000 -e '
 		sysctl -qw net.core.bpf_jit_harden=2
 		for run in 1 2 3 4 5; do
 			kselftest/run_kselftest.sh -o 1800 -c mptcp_mark || exit

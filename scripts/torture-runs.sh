@@ -71,6 +71,7 @@ memory_cgroup()
 
 	place="$(awk '$3 == "cgroup" && $4 ~ /(^|,)memory(,|$)/ { print $2 }' /proc/self/mounts)"
 	if [ -n "$place" ]; then
+		rmdir "$place"/mptcp_mark-*	# of lines that were killed
 		mktemp -d "$place/mptcp_mark-XXXXXX"
 	elif [ -e "$contained_cgroup/memory.max" ]; then
 		echo "$contained_cgroup"

@@ -226,8 +226,8 @@ is_contained()
 	fi
 }
 
-# Become a command to which a cgroup in ours is the root. cgroup_helpers of selftests/bpf
-# make theirs in the root, and enable controllers there: this one has none
+# Become a command that takes a cgroup below ours for the root. There, cgroup_helpers of
+# selftests/bpf make cgroups of their own, and find no controllers that they could enable
 as_cgroup_root()
 {
 	local root="$contained_cgroup/root"

@@ -105,15 +105,21 @@ try()
 	look "$name"
 }
 
-# $1: name, $2: what refusals name, $3: what is done before. In the short form, the scripts
-# take turns
+# Of commands, those for the next case: in the short form, they take turns
 turn=0
+set_tried()
+{
+	tried=("$@")
+	[ -z "$short" ] || tried=("${tried[turn++ % $#]}")
+}
+
+# $1: name, $2: what refusals name, $3: what is done before
 try_all()
 {
-	local name="$1" names="$2" before="$3" command all=("${commands[@]}")
+	local name="$1" names="$2" before="$3" command
 
-	[ -z "$short" ] || all=("${commands[turn++ % 3]}" "${commands[3]}")
-	for command in "${all[@]}"; do
+	set_tried "${commands[@]}"
+	for command in "${tried[@]}"; do
 		try "$name, ${command%% -- *}" "$names" "$before" "$command"
 	done
 }
@@ -187,15 +193,15 @@ line_surroundings()
 }
 
 # $1: case, $2: the tool, $3: commands to take its place by a stub, run in a mount
-# namespace of the command alone; the rest: commands
+# namespace of the command alone
 try_tool()
 {
 	local name="$1" tool="$2" stub="$3" path command bind
-	shift 3
 
 	path="$(readlink -f "$(type -P "$tool")")"
 	bind="mount --bind /dev/shm/stub $path"
-	for command in "$@"; do
+	set_tried "${commands[@]:0:3}"
+	for command in "${tried[@]}"; do
 		try "$name, ${command%% -- *}" "$tool" "
 			cp '$path' /dev/shm/real
 			printf '#!$BASH\\n%s\\n' $(printf %q "$stub") >/dev/shm/stub
@@ -206,22 +212,22 @@ try_tool()
 
 line_tools()
 {
-	local tool tests=("${commands[@]:0:${short:-2}+1}")
+	local tool
 
 	for tool in ip ss sysctl nft curl python3 tcpdump unshare setpriv nsenter setsid tc \
 		    mptcpize awk sed grep find mount mktemp mkdir sort stat; do
-		try_tool "no $tool" "$tool" "" "${tests[@]}"
+		try_tool "no $tool" "$tool" ""
 	done
 	for tool in ip ss sysctl nft curl python3 tcpdump unshare setpriv nsenter setsid tc; do
 		try_tool "a broken $tool" "$tool" \
-			"echo '$tool: cannot open shared object file' >&2; exit 127" "${tests[@]}"
+			"echo '$tool: cannot open shared object file' >&2; exit 127"
 	done
 	try_tool "an ip without mptcp" ip \
 		'[[ "$*" != *mptcp* ]] || { echo "Object \"mptcp\" is unknown" >&2; exit 1; }
-		exec /dev/shm/real "$@"' "${tests[@]}"
+		exec /dev/shm/real "$@"'
 	try_tool "an ss without -M" ss \
 		'[[ "$*" != -*M* ]] || { echo "ss: invalid option -- M" >&2; exit 1; }
-		exec /dev/shm/real "$@"' "${tests[@]}"
+		exec /dev/shm/real "$@"'
 }
 
 # $1: name, $2: what refusals name, the rest: what runs each command with fewer privileges

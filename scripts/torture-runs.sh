@@ -100,6 +100,30 @@ line_one_cpu()
 	run_often "${short:-25}" taskset -c "$(taskset -cp $$ | grep -o '[0-9]*$')"
 }
 
+# An ip whose namespaces have receive packet steering: as with real links, and unlike veth
+# alone, a packet is received while the processor that sent it does something else
+# shellcheck disable=SC2016 # of another shell
+steer='#!/bin/bash
+ip="$(PATH="${PATH#*:}" type -P ip)"
+"$ip" "$@" || exit
+[ "$1 $2" != "netns add" ] ||
+	"$ip" netns exec "$3" tee /proc/sys/net/core/rps_default_mask <<<"$mask" >/dev/null'
+
+line_rps()
+{
+	if [ ! -e /proc/sys/net/core/rps_default_mask ]; then
+		echo "ok - receive packet steering # SKIP no rps_default_mask: CONFIG_RPS=y"
+		return
+	fi
+	mkdir "$state/bin"
+	echo "$steer" >"$state/bin/ip"
+	chmod +x "$state/bin/ip"
+	# Of the first 32 processors
+	run_often "${short:-25}" env PATH="$state/bin:$PATH" \
+		mask="$(taskset -p $$ | grep -oE '[0-9a-f]{1,8}$')"
+	rm -r "${state:?}/bin"
+}
+
 line_copies()
 {
 	local rounds=10 i copy pids=()

@@ -27,6 +27,7 @@ lines()
 	busy          no   the same, with each processor busy
 	memory        no   the same, with little memory
 	one_cpu       yes  the same, on one processor
+	rps           yes  the same, with receive packet steering
 	copies        yes  four copies of everything at once
 	signals       yes  SIGKILL, SIGINT and SIGTERM at random moments
 	surroundings  yes  names taken, full disk, no cgroup2, odd environment and limits

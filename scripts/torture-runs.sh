@@ -97,7 +97,7 @@ line_memory()
 
 line_one_cpu()
 {
-	run_often "${short:-25}" taskset -c "$(taskset -cp $$ | grep -o '[0-9]*$')"
+	run_often 25 taskset -c "$(taskset -cp $$ | grep -o '[0-9]*$')"
 }
 
 # An ip whose namespaces have receive packet steering: as with real links, and unlike veth
@@ -159,7 +159,7 @@ line_signals()
 {
 	if [ -n "$short" ]; then
 		kill_often 6 ./mptcp_mark.sh "./mptcp_mark.sh --demo" \
-			"./mptcp_mark_progs.sh -t mptcp_mark"
+			"./mptcp_mark_progs.sh -t mptcp_mark_cgroup"
 	else
 		kill_often 200
 	fi

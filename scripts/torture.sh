@@ -26,7 +26,7 @@ lines()
 	idle          no   the tests, over and over
 	busy          no   the same, with each processor busy
 	memory        no   the same, with little memory
-	one_cpu       yes  the same, on one processor
+	one_cpu       no   the same, on one processor
 	rps           yes  the same, with receive packet steering
 	copies        yes  four copies of everything at once
 	signals       yes  SIGKILL, SIGINT and SIGTERM at random moments

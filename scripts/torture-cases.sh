@@ -255,7 +255,7 @@ line_capabilities()
 	capabilities="$(capsh --print | sed -n 's/^Bounding set =//p' | tr , '\n')"
 	for name in $capabilities; do
 		case "$name" in
-		cap_sys_admin | cap_net_admin | cap_dac_override | cap_net_raw | cap_set[ug]id)
+		cap_sys_admin | cap_net_admin | cap_dac_* | cap_net_raw | cap_set[ug]id)
 			names="${name^^}|not permitted"
 			;;
 		*)

@@ -151,7 +151,7 @@ static inline int mark_links(struct mark_env *env, int n)
 			       "rule add from dead:beef:%1$d::1 table 10%1$d\n"
 			       "route add default table 10%1$d via dead:beef:%1$d::2\n"))) ||
 	       /* Until it has a carrier, the server answers nothing */
-	       mark_wait(!mark_number(env, SERVER, "ip -o link | grep -c NO-CARRIER")) ||
+	       mark_wait(mark_number(env, SERVER, "ip -o link | grep -c 'state UP'") == n) ||
 	       mark_ip(env, SERVER, "mptcp limits set subflows 8 add_addr_accepted 8") ||
 	       mark_ip(env, CLIENT, "mptcp limits set subflows 8 add_addr_accepted 8");
 }

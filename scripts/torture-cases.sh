@@ -55,6 +55,7 @@ look_within='
 # that may fail: what asks again and again, and what there is another way for
 judge=
 tolerated="(none|ip netns pids .*|ip netns exec .* ss .*|(setsid|nsenter) .* -M|mktemp -d .*"
+tolerated+="|ip -o link"
 # Of the tree's: setup_ns(), netns_free()
 tolerated+="|ip .* link set lo up|.*rp_filter.*|ip netns delete .*|ip netns list.*|ip netns del .*"
 tolerated+="|nft list table .* watch.*)"

@@ -354,14 +354,14 @@ netem_lacks()
 # No SYN is lost: a connection that takes too many is plain TCP
 see_subflows_then_loss()
 {
-	see_subflows "$1" 3 && set_netem delay 10ms loss 5%
+	see_subflows "$1" 3 && set_qdisc netem delay 10ms loss 5%
 }
 
 test_netem()
 {
 	local dropped rc=0
 
-	start_afresh && set_netem delay 10ms || return
+	start_afresh && set_qdisc netem delay 10ms || return
 	held_download "http://10.0.1.2:$port/file" "$state/out" \
 		see_subflows_then_loss "$state/out.subflows" || rc=1
 	expect_intact "$state/out" || rc=1
@@ -370,6 +370,7 @@ test_netem()
 	dropped="$(tc -s -n "$ns_server" qdisc show |
 		   sed -n 's/.*(dropped \([0-9]*\),.*/\1/p' | awk '{ n += $1 } END { print n }')"
 	expect "packets were lost" "$((dropped > 0))" 1 || rc=1
+	set_qdisc noqueue || rc=1
 	return "$rc"
 }
 

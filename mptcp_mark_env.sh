@@ -77,12 +77,12 @@ has_netem()
 }
 
 # On the server's links, which the data takes
-set_netem()
+set_qdisc()
 {
 	local i
 
 	for ((i = 1; i <= links; i++)); do
-		run tc -n "$ns_server" qdisc replace dev "eth$i" root netem "$@" || return
+		run tc -n "$ns_server" qdisc replace dev "eth$i" root "$@" || return
 	done
 }
 
@@ -123,7 +123,7 @@ set_up_links()
 		run ip -n "$ns_client" -6 route add default via "dead:beef:$i::2" \
 			table "10$i" || return
 	done
-	[ -z "$delay" ] || set_netem delay "${delay}ms" || return
+	[ -z "$delay" ] || set_qdisc netem delay "${delay}ms" || return
 
 	run ip -n "$ns_client" mptcp limits set subflows "$((links - 1))" || return
 	run ip -n "$ns_server" mptcp limits set subflows "$((links - 1))" || return
